@@ -1,0 +1,134 @@
+"""The event and the intent: the one schema that stream, HTTP, files and tables share; and the one door, ``admit``.
+
+What is missing is missing (None), never 0. An event on the stream is this struct as JSON, its user a pseudonym.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from typing import Annotated
+
+import msgspec
+
+from lambent.taxonomy import Taxonomy
+
+MAX_EVENT_BYTES = 64 * 1024
+MAX_ATTRIBUTES = 32
+MIN_EVENT_MS = 946_684_800_000  # 2000-01-01: no shop's log is older; what claims to be has a wrong unit
+MAX_EVENT_MS = 4_102_444_800_000  # 2100-01-01
+MAX_PRICE = 1e12
+USER_PATTERN = r"^[A-Za-z0-9_-]{22}$"
+
+Text = Annotated[str, msgspec.Meta(max_length=512)]
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """One act of one visitor.
+
+    Attributes:
+        user: the pseudonym (``lambent.keys.pseudonym``): 22 characters of base64url.
+        type: a name of the taxonomy.
+        event_ms: when it happened, by the producer's clock: milliseconds since 1970-01-01 UTC.
+        id: names the event for good; a second event with the same id is a duplicate. Empty on arrival means: the
+            hash of all other fields, which ``admit`` fills in.
+        product, category, brand: the shop's own identifiers. A category path is written with dots or slashes.
+        price: in the shop's currency, of one piece.
+        query: what was searched for.
+        dwell_ms: how long the visitor stayed, milliseconds.
+        device: what the visitor uses (``phone``, ``tablet``, ``desktop``, …).
+        attributes: anything else, by name.
+    """
+
+    user: str
+    type: Text
+    event_ms: int
+    id: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    product: Text | None = None
+    category: Text | None = None
+    brand: Text | None = None
+    price: float | None = None
+    query: Text | None = None
+    dwell_ms: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    device: Annotated[str, msgspec.Meta(max_length=32)] | None = None
+    attributes: Annotated[dict[Text, Text], msgspec.Meta(max_length=MAX_ATTRIBUTES)] | None = None
+
+
+class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a visitor is about to do, as of one event.
+
+    Attributes:
+        user: the pseudonym.
+        event_id, event_ms: the last event that the answer has seen.
+        ingest_ms: when the log took that event.
+        probabilities: by intent; they sum to 1.
+        model: version of the model that spoke; ``base-rate`` where there is none yet.
+        cutoff_ms: the ingest time up to which the batch profile had seen the user's events; 0 if there is no profile.
+        actions: what the policy makes of it.
+        session_events: how many events of the session the answer has seen; 0 for a late event.
+    """
+
+    user: str
+    event_id: str
+    event_ms: int
+    ingest_ms: int
+    probabilities: dict[str, float]
+    model: str
+    cutoff_ms: int = 0
+    actions: tuple[str, ...] = ()
+    session_events: int = 0
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """Why something is not an event: ``reason`` is a short code to count by, ``detail`` says it to a person."""
+
+    reason: str
+    detail: str
+
+
+_decoder = msgspec.json.Decoder(Event)
+_encoder = msgspec.json.Encoder(order="deterministic")
+_is_user = re.compile(USER_PATTERN).match
+
+
+def encode_event(event: Event) -> bytes:
+    """The bytes of an event on the stream: JSON, deterministic."""
+    return _encoder.encode(event)
+
+
+def admit(data: bytes, taxonomy: Taxonomy) -> Event | Rejection:
+    """The one door: an event, or the reason for the quarantine. Pure, so that every layer decides alike.
+
+    Args:
+        data: the JSON bytes of an event, its user a pseudonym.
+        taxonomy: which types there are.
+
+    Returns:
+        The event with its ``id`` filled in, or a ``Rejection``. Never raises for bad bytes.
+    """
+    if len(data) > MAX_EVENT_BYTES:
+        return Rejection("too_large", f"{len(data)} bytes; at most {MAX_EVENT_BYTES} are taken")
+    try:
+        event = _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return Rejection("malformed", str(error))
+    return check(event, taxonomy)
+
+
+def check(event: Event, taxonomy: Taxonomy) -> Event | Rejection:
+    """The rules that a well-formed event still has to meet; fills in a missing id."""
+    if not _is_user(event.user):
+        return Rejection("user", "user is not a pseudonym of 22 base64url characters")
+    if event.type not in taxonomy.type_code:
+        return Rejection("type", f"type {event.type[:40]!r} is not in the taxonomy")
+    if not MIN_EVENT_MS <= event.event_ms < MAX_EVENT_MS:
+        return Rejection("time", f"event_ms {event.event_ms} is outside the years 2000 to 2099")
+    if event.price is not None and not (math.isfinite(event.price) and 0 <= event.price <= MAX_PRICE):
+        return Rejection("price", f"price {event.price} is not between 0 and {MAX_PRICE:.0e}")
+    return event if event.id else msgspec.structs.replace(event, id=content_id(event))
+
+
+def content_id(event: Event) -> str:
+    """The id of an event that came without one: a hash of its fields, so that an exact copy is a duplicate."""
+    return hashlib.blake2b(_encoder.encode(event), digest_size=12).hexdigest()

@@ -1,0 +1,149 @@
+"""Every setting: from ``LAMBENT_*`` variables, then ``.env``, then ``lambent.toml``, then the default here.
+
+An unknown name is refused wherever it stands, since a misspelt setting that is ignored is worse than an error.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from lambent.errors import SettingsError
+from lambent.taxonomy import Taxonomy, load_taxonomy
+
+PREFIX = "LAMBENT_"
+USER_KEY_BYTES = 32
+
+AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
+
+
+class Settings(BaseSettings):
+    """What a run of Lambent can be told. Durations are in milliseconds, sizes in bytes, as the names say."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", toml_file="lambent.toml", extra="forbid", frozen=True, validate_default=True
+    )
+
+    root: AbsolutePath = Field(Path("var"), description="Folder for everything that Lambent keeps on this machine.")
+    tables: str = Field("", description="Root of the Delta tables, a folder or an object-store URL; default: ROOT/tables.")
+    artifacts: str = Field("", description="Folder of the exported models; default: ROOT/models.")
+    store_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6390/0"), description="Valkey or Redis: redis://, rediss:// or unix://."
+    )
+    partitions: int = Field(64, ge=1, le=1024, description="Partitions of the log; fixed when a store is made.")
+    tile_ms: int = Field(3_600_000, ge=1_000, description="Tile width on the ingest clock; cut-offs are its multiples.")
+    user_key: SecretStr | None = Field(
+        None, description="Key of the pseudonyms, 32 bytes in hex; default: the file ROOT/user.key, made at first use."
+    )
+    taxonomy: Path | None = Field(None, description="TOML file of the event types and intents; default: a shop.")
+    spark_master: str = Field("local[*]", description="Master of the Spark sessions.")
+    spark_memory: str = Field("2g", description="Memory of the Spark driver (and of local executors).")
+    mlflow_uri: str = Field("", description="MLflow tracking and registry; default: SQLite under ROOT.")
+    http_host: str = Field("127.0.0.1", description="Address that the server listens on.")
+    http_port: int = Field(8642, ge=0, le=65535, description="Port that the server listens on.")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port of a worker's or archiver's /metrics; 0: none.")
+    stream_max_events: int = Field(
+        1_000_000, ge=1_000, description="Events a partition's stream may hold before the collector answers 429."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of the sources: the call, the environment, ``.env``, ``lambent.toml``."""
+        return (
+            named["init_settings"],
+            named["env_settings"],
+            named["dotenv_settings"],
+            TomlConfigSettingsSource(settings_cls),
+        )
+
+    @property
+    def tables_root(self) -> str:
+        """Root of the Delta tables, without a slash at its end."""
+        return self.tables.rstrip("/") or str(self.root / "tables")
+
+    @property
+    def artifacts_root(self) -> Path:
+        """Folder of the exported models, one folder a version."""
+        return Path(self.artifacts) if self.artifacts else self.root / "models"
+
+    @property
+    def mlflow_tracking_uri(self) -> str:
+        """Where MLflow keeps runs and the registry."""
+        return self.mlflow_uri or f"sqlite:///{self.root / 'mlflow.db'}"
+
+    def table(self, name: str) -> str:
+        """Path or URL of one Delta table."""
+        return f"{self.tables_root}/{name}"
+
+    def load_taxonomy(self) -> Taxonomy:
+        """The domain's event types and intents."""
+        return load_taxonomy(self.taxonomy)
+
+    def user_key_bytes(self) -> bytes:
+        """The key of the pseudonyms, made and kept (mode 0600) where none is set.
+
+        Raises:
+            SettingsError: the key is not 32 bytes in hex.
+        """
+        text = self.user_key.get_secret_value() if self.user_key else _kept_key(self.root / "user.key")
+        try:
+            key = bytes.fromhex(text.strip())
+        except ValueError:
+            key = b""
+        if len(key) != USER_KEY_BYTES:
+            raise SettingsError("The key of the pseudonyms is not 32 bytes in hex.", "Make one: openssl rand -hex 32.")
+        return key
+
+
+def _kept_key(path: Path) -> str:
+    """Read the key's file; the first caller makes it, and two that start at once agree on one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    if not path.exists():
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(secrets.token_hex(USER_KEY_BYTES))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text()
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings from all sources.
+
+    Args:
+        overrides: values that win over every source.
+
+    Raises:
+        SettingsError: a name is unknown or a value is not valid; the message names it, never its value.
+    """
+    _refuse_unknown_variables()
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"Setting {name!r}: {first['msg']}.", _known_names()) from error
+    except ValueError as error:  # lambent.toml is not TOML
+        raise SettingsError(f"lambent.toml: {error}.", "Mend that line.") from error
+
+
+def _refuse_unknown_variables() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    if unknown:
+        raise SettingsError(f"Environment variable {unknown[0]} is not a setting.", _known_names())
+
+
+def _known_names() -> str:
+    return "Settings are: " + ", ".join(sorted(Settings.model_fields)) + "."

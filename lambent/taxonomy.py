@@ -1,0 +1,90 @@
+"""Event types, which of them are decisive, and what intent each means: declared in one place.
+
+The shipped ``taxonomy.toml`` describes a shop; a user replaces it to serve another domain with the same engine.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import msgspec
+
+from lambent.errors import SettingsError
+
+MAX_TYPES = 32  # a session counts each type in a fixed register
+MAX_INTENTS = 8
+
+
+class EventType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing that a visitor can do; ``intent`` is set where the act is decisive."""
+
+    name: str
+    intent: str | None = None
+
+
+class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The event types and intents of a domain. Codes are positions in these lists."""
+
+    intents: tuple[str, ...]
+    types: tuple[EventType, ...]
+
+    @functools.cached_property
+    def type_code(self) -> dict[str, int]:
+        """Event type's name to its code, 0 … len(types) - 1."""
+        return {event_type.name: code for code, event_type in enumerate(self.types)}
+
+    @functools.cached_property
+    def intent_of_type(self) -> tuple[int | None, ...]:
+        """For each type's code the code of the intent that it decides, or None."""
+        return tuple(None if t.intent is None else self.intents.index(t.intent) for t in self.types)
+
+    @property
+    def default_intent(self) -> str:
+        """The intent of an event that no decisive event follows in its session."""
+        return self.intents[0]
+
+
+class _CachedTaxonomy(Taxonomy, frozen=True, dict=True):
+    """A struct with a ``__dict__``, which ``cached_property`` needs."""
+
+
+def load_taxonomy(path: Path | None = None) -> Taxonomy:
+    """Read a taxonomy from TOML.
+
+    Args:
+        path: the file; None means the shop that is shipped.
+
+    Raises:
+        SettingsError: the file is missing, is not TOML, or contradicts itself.
+    """
+    path = path or Path(__file__).with_name("taxonomy.toml")
+    try:
+        taxonomy = msgspec.toml.decode(path.read_bytes(), type=_CachedTaxonomy)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}).", "Set LAMBENT_TAXONOMY to a file.") from error
+    except msgspec.MsgspecError as error:
+        raise SettingsError(f"{path}: {error}.", "See the shipped taxonomy.toml for the form.") from error
+    problem = _problem(taxonomy)
+    if problem:
+        raise SettingsError(f"{path}: {problem}.", "See the shipped taxonomy.toml for the form.")
+    return taxonomy
+
+
+def _problem(taxonomy: Taxonomy) -> str | None:
+    names = [t.name for t in taxonomy.types]
+    decided = [t.intent for t in taxonomy.types if t.intent is not None]
+    if not 1 <= len(names) <= MAX_TYPES or len(set(names)) != len(names):
+        return f"types must be 1 to {MAX_TYPES} different names"
+    if not 2 <= len(taxonomy.intents) <= MAX_INTENTS or len(set(taxonomy.intents)) != len(taxonomy.intents):
+        return f"intents must be 2 to {MAX_INTENTS} different names"
+    unknown = sorted(set(decided) - set(taxonomy.intents[1:]))
+    if unknown:
+        return f"types decide {unknown}, which intents does not list after its first"
+    return None
+
+
+@functools.cache
+def shop() -> Taxonomy:
+    """The taxonomy that is shipped."""
+    return load_taxonomy()
