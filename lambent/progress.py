@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TextIO
+from typing import Self, TextIO
 
 _WIDTH = 28  # characters of the bar itself
 _PERIOD_S = 0.1  # a terminal needs no more than ten frames a second
@@ -27,10 +27,15 @@ class Progress:
         self._visible = self._stream.isatty()
         self._start_s = self._drawn_s = time.monotonic()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._visible:
             self._stream.write(f"\r{self.line()}\x1b[K\n")
 
