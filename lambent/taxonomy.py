@@ -6,6 +6,7 @@ The shipped ``taxonomy.toml`` describes a shop; a user replaces it to serve anot
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,7 @@ class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The event types and intents of a domain. Codes are positions in these lists."""
 
     intents: tuple[str, ...]
+    base_rates: tuple[float, ...]
     types: tuple[EventType, ...]
 
     @functools.cached_property
@@ -78,6 +80,8 @@ def _problem(taxonomy: Taxonomy) -> str | None:
         return f"types must be 1 to {MAX_TYPES} different names"
     if not 2 <= len(taxonomy.intents) <= MAX_INTENTS or len(set(taxonomy.intents)) != len(taxonomy.intents):
         return f"intents must be 2 to {MAX_INTENTS} different names"
+    if len(taxonomy.base_rates) != len(taxonomy.intents) or not math.isclose(sum(taxonomy.base_rates), 1.0):
+        return "base_rates must be one for each intent and sum to 1"
     unknown = sorted(set(decided) - set(taxonomy.intents[1:]))
     if unknown:
         return f"types decide {unknown}, which intents does not list after its first"

@@ -1,0 +1,175 @@
+"""Mergeable aggregates: one declaration each, from which come its numpy form, its SQL and its model features.
+
+An aggregate is a commutative monoid over single events: ``lift`` says what one event is worth, ``combine`` joins two
+values, ``identity`` is the value of no event. ``update(state, event)`` is ``merge(state, lift(event))``; nothing else is
+ever needed, so batch and live cannot differ. Values that decay are kept as of the user's clock:
+``decayed(h) = Σ value · 2^(−age/h)``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lambent.encoding import Events
+from lambent.taxonomy import Taxonomy
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+Block = NDArray[Any]
+"""[n, width]: the values of an aggregate for n users."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """Which events an aggregate sees: those of one type, those with a mark, or all."""
+
+    type: str = ""
+    mark: str = ""
+
+    def rows(self, events: Events, taxonomy: Taxonomy) -> NDArray[np.bool_]:
+        """[n] true for the events that count."""
+        if self.mark:
+            return events[self.mark].copy()
+        if self.type:
+            return np.asarray(events["type"] == taxonomy.type_code[self.type])
+        return np.ones(len(events), dtype=bool)
+
+    def sql(self, taxonomy: Taxonomy) -> str:
+        """The same as a SQL condition over the encoded columns."""
+        return self.mark or (f"type = {taxonomy.type_code[self.type]}" if self.type else "TRUE")
+
+
+ALL = Where()
+
+
+@dataclasses.dataclass(frozen=True)
+class Aggregate:
+    """A declaration. ``name`` is the column in the table ``profiles`` and the prefix of the model's features."""
+
+    name: str
+    where: Where = ALL
+
+    dtype: ClassVar[str] = "i8"
+    identity: ClassVar[int] = 0
+    combine: ClassVar[np.ufunc] = np.add
+    group: ClassVar[str] = "count"
+    width: ClassVar[int] = 1
+    half_life_ms: ClassVar[int] = 0
+
+    def lift(self, events: Events, taxonomy: Taxonomy) -> Block:
+        """[n, width] what each event alone is worth, as of its own time."""
+        return self.where.rows(events, taxonomy).astype(self.dtype)[:, None]
+
+    def sql(self, taxonomy: Taxonomy) -> str:
+        """The aggregate over a group of encoded events, ``clock_ms`` being the user's clock."""
+        return f"count_if({self.where.sql(taxonomy)})"
+
+    def finalize(self, block: Block, age_ms: NDArray[np.int64], clock_ms: NDArray[np.int64]) -> Block:
+        """[n, width] model features. ``age_ms``: [n] from the profile's clock to ``clock_ms``, the time asked for."""
+        return np.log1p(block)
+
+
+class Count(Aggregate):
+    """How many events."""
+
+
+class Latest(Aggregate):
+    """Time of the newest event, 0 if there was none. The feature is 2^(−age / 7 d): 1 now, 0 never."""
+
+    combine: ClassVar[np.ufunc] = np.maximum
+    group: ClassVar[str] = "latest"
+
+    def lift(self, events: Events, taxonomy: Taxonomy) -> Block:
+        return np.where(self.where.rows(events, taxonomy), events["t_ms"], self.identity)[:, None]
+
+    def sql(self, taxonomy: Taxonomy) -> str:
+        return f"coalesce(max(CASE WHEN {self.where.sql(taxonomy)} THEN t_ms END), {self.identity}L)"
+
+    def finalize(self, block: Block, age_ms: NDArray[np.int64], clock_ms: NDArray[np.int64]) -> Block:
+        age = np.maximum(clock_ms[:, None] - block, 0)
+        return np.where(block == self.identity, 0.0, np.exp2(-age / (7 * DAY_MS)))
+
+
+class Earliest(Latest):
+    """Time of the oldest event. The feature is log(1 + age in days), 0 if there was none."""
+
+    identity: ClassVar[int] = np.iinfo(np.int64).max
+    combine: ClassVar[np.ufunc] = np.minimum
+    group: ClassVar[str] = "earliest"
+
+    def sql(self, taxonomy: Taxonomy) -> str:
+        return f"coalesce(min(CASE WHEN {self.where.sql(taxonomy)} THEN t_ms END), {self.identity}L)"
+
+    def finalize(self, block: Block, age_ms: NDArray[np.int64], clock_ms: NDArray[np.int64]) -> Block:
+        known = block != self.identity
+        age = np.maximum(clock_ms[:, None] - np.where(known, block, clock_ms[:, None]), 0)
+        return np.log1p(age / DAY_MS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Decayed(Aggregate):
+    """Sum of a value, decayed: ``Σ value · 2^(−age/h)``.
+
+    Attributes:
+        half_life_ms: h.
+        of: the encoded column that is summed as log(1 + x); empty: 1 for each event. A missing value adds nothing.
+    """
+
+    half_life_ms: int = DAY_MS  # type: ignore[misc]
+    of: str = ""
+
+    dtype: ClassVar[str] = "f8"
+    group: ClassVar[str] = "decayed"
+
+    def lift(self, events: Events, taxonomy: Taxonomy) -> Block:
+        rows = self.where.rows(events, taxonomy)
+        if not self.of:
+            return rows.astype("f8")[:, None]
+        rows &= ~np.isnan(events[self.of])
+        return np.log1p(np.where(rows, events[self.of], 0.0))[:, None]
+
+    def sql(self, taxonomy: Taxonomy) -> str:
+        return self._sum_sql(self.where.sql(taxonomy))
+
+    def _sum_sql(self, condition: str) -> str:
+        value = f"log1p({self.of})" if self.of else "1D"
+        weight = f"power(2D, (t_ms - clock_ms) / {float(self.half_life_ms)}D)"
+        return f"coalesce(sum(CASE WHEN {condition} THEN {value} * {weight} END), 0D)"
+
+    def finalize(self, block: Block, age_ms: NDArray[np.int64], clock_ms: NDArray[np.int64]) -> Block:
+        return np.log1p(block * np.exp2(-age_ms[:, None] / self.half_life_ms))
+
+
+@dataclasses.dataclass(frozen=True)
+class Affinity(Decayed):
+    """Decayed counts by hashed bucket: bucket ``hash(by) mod buckets`` of the encoded text column ``by``.
+
+    Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", ICML 2009.
+    """
+
+    by: str = "category"
+    buckets: int = 16
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        """One column a bucket."""
+        return self.buckets
+
+    def lift(self, events: Events, taxonomy: Taxonomy) -> Block:
+        rows = self.where.rows(events, taxonomy) & (events[self.by] != 0)
+        block = np.zeros((len(events), self.buckets))
+        block[np.arange(len(events)), self.bucket(events)] = rows
+        return block
+
+    def bucket(self, events: Events) -> NDArray[np.int64]:
+        """[n] the bucket of each event; a missing text gets one too, so look at the text before it is used."""
+        return events[self.by].astype(np.int64) % self.buckets
+
+    def sql(self, taxonomy: Taxonomy) -> str:
+        seen = f"{self.where.sql(taxonomy)} AND {self.by} <> 0"
+        sums = (self._sum_sql(f"{seen} AND {self.by} % {self.buckets} = {bucket}") for bucket in range(self.buckets))
+        return f"array({', '.join(sums)})"

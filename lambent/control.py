@@ -1,0 +1,39 @@
+"""Control entries: what is not an event but changes the fold enters the log of each partition, and so is replayed."""
+
+from __future__ import annotations
+
+import msgspec
+
+from lambent.events import Rejection
+
+
+class ModelEntry(msgspec.Struct, frozen=True, tag="model", forbid_unknown_fields=True):
+    """From here on, sessions that begin run on this model.
+
+    Attributes:
+        version: the registry's version, 1 or more.
+        folder: where the artifact lies: a path that every worker can read.
+        sha256: of the artifact's ``model.json``, which names the hashes of its parts.
+    """
+
+    version: int
+    folder: str
+    sha256: str
+
+
+ControlEntry = ModelEntry
+
+_decoder = msgspec.json.Decoder(ControlEntry)
+
+
+def encode_control(entry: ControlEntry) -> bytes:
+    """The bytes of a control entry: stream field ``c``."""
+    return msgspec.json.encode(entry, order="deterministic")
+
+
+def decode_control(data: bytes) -> ControlEntry | Rejection:
+    """A control entry, or why the bytes are none."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return Rejection("control", str(error))

@@ -1,0 +1,101 @@
+"""Events as numbers: one fixed-width row each, by the same rule in numpy and in SQL.
+
+Text becomes its CRC-32 (``zlib.crc32`` here, ``crc32`` in Spark SQL), 0 where it is missing; tables of embeddings and
+hashed buckets take it modulo their size. A missing number is NaN here and NULL in SQL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lambent.events import Event
+from lambent.taxonomy import Taxonomy
+
+Events = NDArray[np.void]
+"""A structured array of ``EVENT_DTYPE``."""
+
+EVENT_DTYPE = np.dtype(
+    [
+        ("t_ms", "i8"),  # min(event_ms, ingest_ms): an event is never later than the log that took it
+        ("ingest_ms", "i8"),
+        ("id", "u8"),  # hash of the event's id, for the memory of duplicates
+        ("type", "u1"),
+        ("device", "u4"),
+        ("product", "u4"),
+        ("category", "u4"),
+        ("brand", "u4"),
+        ("query", "u4"),
+        ("price", "f8"),
+        ("dwell_ms", "f8"),
+        ("opens", "?"),  # set by the fold in the log's order: the event opens a session …
+        ("late", "?"),  # … or is too late for the one that is open
+    ]
+)
+
+TEXT_FIELDS = ("device", "product", "category", "brand", "query")
+
+
+def text_hash(text: str | None) -> int:
+    """CRC-32 of the UTF-8 bytes, at least 1; 0 where the text is missing."""
+    return 0 if text is None else max(zlib.crc32(text.encode()), 1)
+
+
+def id_hash(event_id: str) -> int:
+    """64 bits of BLAKE2b of an event's id."""
+    return int.from_bytes(hashlib.blake2b(event_id.encode(), digest_size=8).digest(), "little")
+
+
+def encode_events(events: Sequence[Event], ingest_ms: Sequence[int], taxonomy: Taxonomy) -> Events:
+    """Encode admitted events.
+
+    Args:
+        events: n events that ``admit`` let in.
+        ingest_ms: n times at which the log took them, milliseconds.
+        taxonomy: gives the codes of the types.
+
+    Returns:
+        [n] of ``EVENT_DTYPE``, with ``opens`` and ``late`` still false.
+    """
+    code = taxonomy.type_code
+    nan = float("nan")
+    rows = [
+        (
+            min(event.event_ms, at_ms),
+            at_ms,
+            id_hash(event.id),
+            code[event.type],
+            text_hash(event.device),
+            text_hash(event.product),
+            text_hash(event.category),
+            text_hash(event.brand),
+            text_hash(event.query),
+            nan if event.price is None else event.price,
+            nan if event.dwell_ms is None else event.dwell_ms,
+            False,
+            False,
+        )
+        for event, at_ms in zip(events, ingest_ms, strict=True)
+    ]
+    return np.array(rows, dtype=EVENT_DTYPE)
+
+
+def encoded_sql(taxonomy: Taxonomy) -> dict[str, str]:
+    """The same encoding as SQL expressions over the columns of the table ``events``, by encoded column.
+
+    ``id`` is left out: batch knows duplicates by the whole id. ``opens`` and ``late`` are the fold's (``sessions``).
+    """
+    names = ", ".join(f"'{event_type.name}'" for event_type in taxonomy.types)
+    texts = {name: f"CASE WHEN {name} IS NULL THEN 0L ELSE greatest(crc32({name}), 1L) END" for name in TEXT_FIELDS}
+    return {
+        "t_ms": "least(event_ms, ingest_ms)",
+        "ingest_ms": "ingest_ms",
+        "type": f"CAST(array_position(array({names}), type) - 1 AS INT)",
+        **texts,
+        "price": "price",
+        "dwell_ms": "CAST(dwell_ms AS DOUBLE)",
+    }

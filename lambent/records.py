@@ -1,0 +1,152 @@
+"""The two keys of a user: the published profile and the live record, as bytes.
+
+    profile:{p}:user  = head | packed profile (float32)
+    live:{p}:user     = head | fixed part | for each tile: start_ms (int64), length (uint16), packed profile (float64)
+
+``head`` names the format's version, the feature set and, in a profile, the cut-off ``T`` up to which it has seen events.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lambent.codec import pack, unpack
+from lambent.errors import StoreError
+from lambent.features import FeatureSet
+from lambent.profile import Profiles
+from lambent.sessions import session_dtype
+from lambent.taxonomy import Taxonomy
+
+VERSION = 1
+STATE_WIDTH = 64
+"""Width of the model's recurrent state, float32, kept with the session."""
+RECENT_IDS = 16
+"""How many of a user's newest event ids the worker remembers to drop duplicates."""
+
+_HEAD = struct.Struct("<B8sq")
+_TILE = struct.Struct("<qH")
+
+
+def encode_profiles(features: FeatureSet, profiles: Profiles, cutoff_ms: int) -> list[bytes]:
+    """[n] values of the profile keys; ``cutoff_ms`` is the snapshot's T."""
+    head = _HEAD.pack(VERSION, bytes.fromhex(features.hash), cutoff_ms)
+    return [head + body for body in pack(features.profile, profiles, double=False)]
+
+
+def decode_profiles(features: FeatureSet, values: Sequence[bytes | None]) -> tuple[Profiles, NDArray[np.int64]]:
+    """[n] profiles and their cut-offs in ms; the identity and 0 where there is no value.
+
+    Raises:
+        StoreError: a value is of another version or feature set.
+    """
+    profiles = features.profile.identity(len(values))
+    cutoffs_ms = np.zeros(len(values), np.int64)
+    known = [i for i, value in enumerate(values) if value is not None]
+    cutoffs_ms[known] = [_check_head(features, values[i] or b"", "profile") for i in known]
+    profiles[known] = unpack(features.profile, [(values[i] or b"")[_HEAD.size :] for i in known], double=False)
+    return profiles, cutoffs_ms
+
+
+def _check_head(features: FeatureSet, value: bytes, what: str) -> int:
+    version, feature_hash, cutoff_ms = _HEAD.unpack_from(value) if len(value) >= _HEAD.size else (0, b"", 0)
+    if version != VERSION:
+        raise StoreError(f"A {what} has version {version}; this is version {VERSION}.", "Publish and rebuild.")
+    if feature_hash.hex() != features.hash:
+        raise StoreError(
+            f"A {what} was made for features {feature_hash.hex()}; these are {features.hash}.", "Publish and rebuild."
+        )
+    return int(cutoff_ms)
+
+
+@functools.cache
+def live_dtype(taxonomy: Taxonomy) -> np.dtype[np.void]:
+    """The fixed part of a live record; all zero is a user never seen."""
+    return np.dtype(
+        [
+            ("session", session_dtype(taxonomy)),
+            ("reset_ms", "i8"),  # see fold.FoldState
+            ("model", "u4"),  # version that the session runs on; 0: none
+            ("state", "f4", (STATE_WIDTH,)),
+            ("recent", "u8", (RECENT_IDS,)),  # newest event ids, hashed; the newest is last
+        ]
+    )
+
+
+@dataclasses.dataclass
+class LiveRecords:
+    """Live records of n users.
+
+    Attributes:
+        fixed: [n] of ``live_dtype``.
+        tiles: for each user its tiles, oldest first: (start in ms, one profile).
+    """
+
+    fixed: NDArray[np.void]
+    tiles: list[list[tuple[int, Profiles]]]
+
+
+def encode_live(features: FeatureSet, records: LiveRecords) -> list[bytes]:
+    """[n] values of the live keys."""
+    head = _HEAD.pack(VERSION, bytes.fromhex(features.hash), 0)
+    flat = [tile for tiles in records.tiles for _, tile in tiles]
+    packed = iter(pack(features.profile, np.concatenate(flat), double=True) if flat else [])
+    values = []
+    for row, tiles in enumerate(records.tiles):
+        parts = [head, records.fixed[row].tobytes()]
+        for start_ms, _ in tiles:
+            body = next(packed)
+            parts += [_TILE.pack(start_ms, len(body)), body]
+        values.append(b"".join(parts))
+    return values
+
+
+def decode_live(features: FeatureSet, values: Sequence[bytes | None]) -> LiveRecords:
+    """[n] live records; an unseen user's where there is no value.
+
+    Raises:
+        StoreError: a value is of another version or feature set.
+    """
+    dtype = live_dtype(features.taxonomy)
+    fixed = np.zeros(len(values), dtype)
+    starts: list[tuple[int, int]] = []
+    bodies: list[bytes] = []
+    for row, value in enumerate(values):
+        if value is None:
+            continue
+        _check_head(features, value, "live record")
+        fixed[row] = np.frombuffer(value, dtype, count=1, offset=_HEAD.size)[0]
+        at = _HEAD.size + dtype.itemsize
+        while at < len(value):
+            start_ms, length = _TILE.unpack_from(value, at)
+            starts.append((row, start_ms))
+            bodies.append(value[at + _TILE.size : at + _TILE.size + length])
+            at += _TILE.size + length
+    unpacked = unpack(features.profile, bodies, double=True)
+    tiles: list[list[tuple[int, Profiles]]] = [[] for _ in values]
+    for index, (row, start_ms) in enumerate(starts):
+        tiles[row].append((start_ms, unpacked[index : index + 1]))
+    return LiveRecords(fixed, tiles)
+
+
+def merge_live(
+    features: FeatureSet, profiles: Profiles, cutoffs_ms: NDArray[np.int64], records: LiveRecords
+) -> Profiles:
+    """[n] the law's ``live(user)``: merge(profile(V, T), the user's tiles that start at T or later).
+
+    A profile whose cut-off is not after the user's last reset has seen only what counts no more.
+    """
+    reset_ms = records.fixed["reset_ms"]
+    merged = profiles.copy()
+    stale = (reset_ms > 0) & (cutoffs_ms <= reset_ms)
+    merged[stale] = features.profile.identity(1)
+    for row, tiles in enumerate(records.tiles):
+        for start_ms, tile in tiles:
+            if start_ms >= cutoffs_ms[row]:
+                merged[row : row + 1] = features.profile.merge(merged[row : row + 1], tile)
+    return merged

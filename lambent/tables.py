@@ -1,0 +1,75 @@
+"""The Delta tables: name, columns and what a row means. Writers and readers of a table take its columns from here.
+
+Types are Arrow's names; ``spark_jobs`` and ``realtime`` translate them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+LOG = "log"
+"""What the streams held, byte for byte: one row an entry. Only the archiver appends; partitioned by ``day``."""
+
+LOG_COLUMNS: Mapping[str, str] = {
+    "partition": "int32",
+    "ingest_ms": "int64",  # the entry's id is ingest_ms-seq
+    "seq": "int64",
+    "day": "date32",  # day of ingest_ms, UTC
+    "kind": "string",  # the stream entry's field: e event, c control entry, m marker
+    "bytes": "binary",
+}
+
+INTENTS = "intents"
+"""What was predicted: one row an event that was answered. Only the archiver appends; partitioned by ``day``."""
+
+EVENTS = "events"
+"""Distinct events, first copy in the log's order. Only ``ingest`` writes."""
+
+EVENT_COLUMNS: Mapping[str, str] = {
+    "event_id": "string",
+    "user": "string",
+    "type": "string",
+    "event_ms": "int64",
+    "product": "string",
+    "category": "string",
+    "brand": "string",
+    "price": "double",
+    "query": "string",
+    "dwell_ms": "int64",
+    "device": "string",
+    "attributes": "map<string,string>",
+    "source": "int8",  # 0 a file, 1 the live log: all of a user's files come before the live log
+    "ingest_ms": "int64",  # for a file: event_ms, which takes for granted that what happened was known at once
+    "seq": "int64",  # for a file: 0
+}
+SOURCE_FILE, SOURCE_LIVE = 0, 1
+
+QUARANTINE = "quarantine"
+"""What is not an event, with its reason. Only ``ingest`` writes."""
+
+QUARANTINE_COLUMNS: Mapping[str, str] = {
+    "origin": "string",  # the file, or log/{partition}
+    "line": "int64",  # line of the file, or ingest_ms of the entry
+    "seq": "int64",  # 0 for a file
+    "reason": "string",
+    "detail": "string",
+    "raw": "binary",
+}
+
+PROFILES = "profiles"
+"""One row a user: ``user``, ``clock_ms``, a column an aggregate. The commit's metadata names the snapshot (V, T)."""
+
+TRAINING_SESSIONS = "training_sessions"
+"""One row a session that has ended; see ``training.session_rows``."""
+
+TRAINING_COLUMNS: Mapping[str, str] = {
+    "user": "string",
+    "start_ms": "int64",
+    "length": "int32",
+    "profile": "list<float>",  # [profile features] as it stood when the session began
+    "ids": "list<int32>",  # [length * step ids], row by row
+    "floats": "list<float>",  # [length * step floats], row by row
+    "labels": "list<int8>",  # [length] code of the intent
+    "split": "string",  # train, validation, test
+    "held_out": "bool",  # a user of whom no session is in train or validation
+}

@@ -1,0 +1,119 @@
+"""The law over generated histories: wave fold == batch fold == oracle, and profile + tiles == fold of all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambent import oracle
+from lambent.encoding import encode_events
+from lambent.events import Event
+from lambent.features import FeatureSet, shop_features
+from lambent.fold import FoldState, fold
+from lambent.law import differs
+from lambent.profile import Layout, Profiles
+from lambent.records import (
+    LiveRecords,
+    decode_live,
+    decode_profiles,
+    encode_live,
+    encode_profiles,
+    live_dtype,
+    merge_live,
+)
+from tests.histories import USERS, logs
+
+FEATURES = shop_features()
+TILE_MS = 1_000
+
+
+def same(left: Profiles, right: Profiles, *, layout: Layout = FEATURES.profile, stored: bool = False) -> None:
+    """Equal as the law means it; says which aggregates are not."""
+    found = {name for name, rows in differs(layout, left, right, stored=stored).items() if rows.any()}
+    assert not found, {name: (left, right) for name in found}
+
+
+def expected(features: FeatureSet, log: list[tuple[Event, int]]) -> Profiles:
+    rows = [
+        oracle.profile(features, oracle.mark([one for one in oracle.distinct(log) if one[0].user == user]))
+        for user in USERS
+    ]
+    return np.concatenate(rows)
+
+
+def run(state: FoldState, log: list[tuple[Event, int]], tile_ms: int = 0) -> None:
+    if log:
+        events = encode_events([e for e, _ in log], [at for _, at in log], FEATURES.taxonomy)
+        user = np.array([USERS.index(e.user) for e, _ in log])
+        for _ in fold(FEATURES, state, user, events, tile_ms):
+            pass
+
+
+def whole(state: FoldState) -> Profiles:
+    return FEATURES.profile.merge(state.base, state.tile)
+
+
+@given(logs())
+def test_a_fold_in_waves_gives_the_oracles_profiles(log: list[tuple[Event, int]]) -> None:
+    state = FoldState.identity(FEATURES, len(USERS))
+    run(state, oracle.distinct(log))
+    same(whole(state), expected(FEATURES, log))
+
+
+@given(logs(), st.data())
+def test_batches_of_any_size_and_tiles_of_any_width_give_the_oracles_profiles(
+    log: list[tuple[Event, int]], data: st.DataObject
+) -> None:
+    state = FoldState.identity(FEATURES, len(USERS))
+    events = oracle.distinct(log)
+    while events:
+        size = data.draw(st.integers(1, len(events)))
+        run(state, events[:size], data.draw(st.sampled_from([TILE_MS, 7 * TILE_MS, 0])) and TILE_MS)
+        events = events[size:]
+    same(whole(state), expected(FEATURES, log))
+
+
+def live(log: list[tuple[Event, int]], cutoff_ms: int) -> Profiles:
+    """The live layer in small: a profile of what was taken before the cut-off, tiles of all, bytes between them."""
+    before = expected(FEATURES, [one for one in log if one[1] < cutoff_ms])
+    profiles, cutoffs = decode_profiles(FEATURES, list(encode_profiles(FEATURES, before, cutoff_ms)))
+    state = FoldState.identity(FEATURES, len(USERS))
+    run(state, oracle.distinct(log), TILE_MS)
+    tiles: list[list[tuple[int, Profiles]]] = [[] for _ in USERS]
+    for user, start_ms, tile in state.finished:
+        tiles[user].append((start_ms, tile))
+    for user in range(len(USERS)):
+        tiles[user].append((int(state.tile_start_ms[user]), state.tile[user : user + 1]))
+        tiles[user] = [one for one in tiles[user] if one[0] >= state.reset_ms[user] // TILE_MS * TILE_MS]
+    fixed = np.zeros(len(USERS), live_dtype(FEATURES.taxonomy))
+    fixed["reset_ms"] = state.reset_ms
+    records = decode_live(FEATURES, list(encode_live(FEATURES, LiveRecords(fixed, tiles))))
+    return merge_live(FEATURES, profiles, cutoffs, records)
+
+
+@given(logs(), st.integers(0, 60))
+def test_a_profile_at_any_cutoff_and_the_tiles_after_it_give_the_oracles_profiles(
+    log: list[tuple[Event, int]], tile: int
+) -> None:
+    cutoff_ms = (log[0][1] if log else 0) // TILE_MS * TILE_MS + tile * TILE_MS
+    same(live(log, cutoff_ms), expected(FEATURES, log), stored=True)
+
+
+@pytest.mark.parametrize("aggregate", FEATURES.profile.aggregates, ids=lambda a: a.name)
+def test_every_aggregate_is_a_commutative_monoid(aggregate: object) -> None:
+    layout = FeatureSet(FEATURES.taxonomy, (aggregate,)).profile  # type: ignore[arg-type]
+    events = encode_events(
+        [
+            Event(user=USERS[0], type=t.name, event_ms=1_700_000_000_000 + 977 * n, id=str(n), category="c",
+                  brand="b", product="p", price=3.0, dwell_ms=5_000)
+            for n, t in enumerate(FEATURES.taxonomy.types)
+        ],
+        [1_800_000_000_000] * len(FEATURES.taxonomy.types), FEATURES.taxonomy,
+    )  # fmt: skip
+    events["opens"] = events["late"] = True
+    a, b, c = (layout.lift(events[start : start + 3].copy()[:1]) for start in (0, 2, 5))
+    same(layout.merge(a, b), layout.merge(b, a), layout=layout)
+    same(layout.merge(layout.merge(a, b), c), layout.merge(a, layout.merge(b, c)), layout=layout)
+    same(layout.merge(a, layout.identity(1)), a, layout=layout)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+
+from lambent import oracle
+from lambent.encoding import encode_events
+from lambent.events import Event
+from lambent.features import shop_features
+from lambent.training import session_rows
+from tests.histories import USERS, logs
+
+FEATURES = shop_features()
+
+
+def slow_sessions(log: list[tuple[Event, int]]) -> list[tuple[str, list[str], list[str]]]:
+    """Each user's sessions: (user, event ids, labels), by the definition and nothing else."""
+    sessions: list[tuple[str, list[Event]]] = []
+    for user in USERS:
+        clock_ms = None
+        for event, ingest_ms in log:
+            if event.user != user:
+                continue
+            t_ms = min(event.event_ms, ingest_ms)
+            late = clock_ms is not None and t_ms < clock_ms - 1_800_000
+            if clock_ms is None or t_ms > clock_ms + 1_800_000:
+                sessions.append((user, []))
+            if not late:
+                sessions[-1][1].append(event)
+            clock_ms = max(clock_ms or 0, t_ms)
+    return [(user, [e.id for e in events], [_label(events[n + 1 :]) for n in range(len(events))]) for user, events in sessions]
+
+
+def _label(following: list[Event]) -> str:
+    return next((e.type for e in following if e.type in ("purchase", "consult", "review")), "browse")
+
+
+@given(logs())
+def test_sessions_and_labels_are_those_of_the_definition(log: list[tuple[Event, int]]) -> None:
+    log = oracle.distinct(log)
+    events = encode_events([e for e, _ in log], [at for _, at in log], FEATURES.taxonomy)
+    rows = session_rows(FEATURES, np.array([USERS.index(e.user) for e, _ in log], np.int64), events)
+    found = [
+        (
+            USERS[rows.user[s]],
+            [log[i][0].id for i in rows.event[rows.first[s] : rows.first[s] + rows.length[s]]],
+            [FEATURES.taxonomy.intents[c] for c in rows.labels[rows.first[s] : rows.first[s] + rows.length[s]]],
+        )
+        for s in range(len(rows.first))
+    ]
+    assert found == slow_sessions(log)
