@@ -1,0 +1,76 @@
+# `make` lists the targets. Each one sets up what it needs first, which takes no time when nothing has changed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+BIN := $(CURDIR)/.venv/bin
+UV := $(CURDIR)/.tools/bin/uv
+CODE := lambent spark_jobs models realtime dags demo infra tests
+
+# Airflow makes its home where it is imported first: keep it in the checkout.
+export AIRFLOW_HOME ?= $(CURDIR)/var/airflow
+export PATH := $(BIN):$(PATH)
+
+define say
+printf '\033[1m%s\033[0m\n' "$(1)"
+endef
+
+.PHONY: help
+help: ## Show this list
+	@printf 'make TARGET, with TARGET one of\n\n'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-10s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: ## Make the environment in .venv: Python packages, Java, Delta's jars
+	@infra/setup.sh
+
+.PHONY: check
+check: setup ## Check format, lint, types and the walls between packages
+	@$(call say,Format and lint: ruff)
+	ruff format --check .
+	ruff check .
+	$(call say,Types: mypy)
+	mypy
+	$(call say,Walls between packages: import-linter)
+	lint-imports --no-logo --no-timings 2>&1
+
+.PHONY: format
+format: setup ## Format the code and mend what the linter can
+	@$(call say,Format and mend: ruff)
+	ruff check --fix --exit-zero --quiet .
+	ruff format .
+
+.PHONY: test
+test: setup ## Run every test, with a real Valkey, Spark and Delta
+	@$(call say,All tests: pytest)
+	pytest
+
+.PHONY: test-unit
+test-unit: setup ## Run only the tests that need no service
+	@$(call say,Unit tests: pytest tests/unit)
+	pytest tests/unit
+
+.PHONY: demo
+demo: setup ## Run the whole of Lambent once: INPUT=your.csv MAPPING=how-to-read-it.toml, or events it makes up
+	@$(call say,The demo: lambent demo)
+	lambent demo $(if $(INPUT),--input "$(INPUT)") $(if $(MAPPING),--mapping "$(MAPPING)")
+
+.PHONY: lock
+lock: setup ## Resolve pyproject.toml anew into requirements.lock
+	@$(call say,Locking pyproject.toml into requirements.lock)
+	$(UV) pip compile --quiet --universal --all-extras --generate-hashes \
+	    --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	    $(if $(UPGRADE),--upgrade) pyproject.toml --output-file requirements.lock
+	git diff --stat -- requirements.lock
+
+.PHONY: clean
+clean: ## Remove var/: tables, models, stores
+	@$(call say,Removing var/)
+	rm -rf var
+
+.PHONY: distclean
+distclean: clean ## Remove the environment too: .venv, .tools, .jars and caches
+	@$(call say,Removing .venv .tools .jars and caches)
+	rm -rf .venv .tools .jars .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
