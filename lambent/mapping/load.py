@@ -1,0 +1,164 @@
+"""Reads a mapping file and refuses what is wrong in it, with the line to mend and what to write."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lambent.errors import MappingError
+from lambent.mapping.checks import check_spec
+from lambent.mapping.locate import locate, syntax_line
+from lambent.mapping.spec import FieldsSpec, FileSpec, Mapping, SourceSpec, Spec, TimeSpec
+from lambent.taxonomy import Taxonomy
+
+MAX_MAPPING_BYTES = 1 << 20
+
+_REFERENCE = "See docs/reference/mapping.md."
+_WHERE = re.compile(r" - at `\$?(?:key in )?\.?([^`]*)`$")
+_NAME = re.compile(r"`([^`]*)`")
+_TABLES: dict[str, type[msgspec.Struct]] = {"": Spec, "file": FileSpec, "fields": FieldsSpec, "time": TimeSpec}
+
+
+def shipped() -> list[str]:
+    """Names of the mappings that come with Lambent."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.toml"))
+
+
+def load_mapping(name: str | Path) -> Mapping:
+    """Read a mapping.
+
+    Args:
+        name: one that is shipped (``rees46``, ``taobao``, ``lambent``), or the path of a TOML file.
+
+    Raises:
+        MappingError: there is no such file, or it is wrong: names the file, the 1-based line and what to write.
+    """
+    path = Path(__file__).with_name(f"{name}.toml") if name in shipped() else Path(name)
+    text = _read(path)
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = syntax_line(text, str(error))
+        raise MappingError(str(path), line, f"not TOML: {error}.", "Mend that line.") from error
+    except RecursionError as error:
+        raise MappingError(str(path), 1, "nested too deep to be a mapping.", _REFERENCE) from error
+    mapping = Mapping(path.stem, str(path), text, _convert(raw, str(path), text))
+    check_spec(mapping, raw)
+    return mapping
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_MAPPING_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        remedy = f"Shipped mappings are: {', '.join(shipped())}. Or give the path of a TOML file."
+        raise MappingError(str(path), 0, f"cannot be read ({reason}).", remedy) from error
+    if len(data) > MAX_MAPPING_BYTES:
+        raise MappingError(str(path), 0, "is larger than 1 MiB.", "Give the mapping, not the log.")
+    try:
+        return data.removeprefix(b"\xef\xbb\xbf").decode().replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise MappingError(str(path), line, "not UTF-8, as TOML has to be.", "Save the file as UTF-8.") from error
+
+
+def _convert(raw: dict[str, Any], path: str, text: str) -> Spec:
+    try:
+        return msgspec.convert(raw, Spec)
+    except msgspec.ValidationError as error:
+        key, cause, remedy = _explain(str(error), raw)
+        raise MappingError(path, locate(text, key), cause, remedy) from error
+
+
+def _explain(message: str, raw: dict[str, Any]) -> tuple[tuple[str, ...], str, str]:
+    """The key that msgspec complains about, what is wrong, and what to write."""
+    match = _WHERE.search(message)
+    key = _real_key(match[1] if match else "", raw)
+    names = _NAME.findall(message)
+    written = ".".join(key)
+    if "unknown field" in message:
+        return (*key, names[0]), f"{names[0]!r} is no key of {_table(key)}.", _suggest(names[0], _known(key))
+    if "missing required field" in message:
+        return key, f"{names[0]!r} is missing in {_table(key)}.", _example(names[0])
+    problem = message[: match.start()] if match else message
+    return key, f"{written}: {problem.replace('`', '')}.", _expected(key)
+
+
+def _real_key(path: str, raw: Any) -> tuple[str, ...]:
+    """msgspec writes ``[...]`` for a key of a dictionary and for a place in a list: find the first that does not fit."""
+    return tuple(_walk([part for part in re.split(r"\.|(?=\[)", path) if part], raw))
+
+
+def _walk(parts: list[str], raw: Any) -> Iterator[str]:
+    for part in parts:
+        if part == "[...]" and isinstance(raw, dict):
+            part = next((name for name, value in raw.items() if not _plausible(value)), "")
+        if part.startswith("[") or not part:
+            return
+        yield part
+        raw = raw.get(part) if isinstance(raw, dict) else None
+
+
+def _plausible(value: Any) -> bool:
+    """Whether a value of ``[types]`` or ``[attributes]`` has a form that either can have."""
+    try:
+        msgspec.convert(value, str | bool | int | tuple[str | int, ...] | SourceSpec)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _table(key: tuple[str, ...]) -> str:
+    return f"[{'.'.join(key)}]" if key else "the file's top"
+
+
+def _known(key: tuple[str, ...]) -> tuple[str, ...]:
+    return _TABLES.get(".".join(key), SourceSpec).__struct_fields__
+
+
+def _suggest(name: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"Write {near[0]!r}." if near else f"Keys are: {', '.join(known)}."
+
+
+def _example(name: str) -> str:
+    examples = {
+        "file": 'Write a table [file] with format = "csv", "jsonl" or "parquet".',
+        "fields": "Write a table [fields] with user, type and event_ms.",
+        "format": 'Write format = "csv", "jsonl" or "parquet".',
+    }
+    return examples.get(name, f'Write {name} = "…", the name of the column that holds it.')
+
+
+def _expected(key: tuple[str, ...]) -> str:
+    if key[:1] == ("types",):
+        return 'Write the type\'s name in the taxonomy, or false to drop it: add_to_cart = "cart", scroll = false.'
+    if key[:1] in (("fields",), ("attributes",)):
+        return 'Write a column: "price", a list of columns, or a table: { column = "price", scale = 0.01 }.'
+    return _REFERENCE
+
+
+def check_types(mapping: Mapping, taxonomy: Taxonomy) -> None:
+    """Refuse a mapping that makes types which the taxonomy lacks.
+
+    Raises:
+        MappingError: with the line of the type.
+    """
+    targets = {("types", name): target for name, target in (mapping.spec.types or {}).items()}
+    source = mapping.sources()["fields", "type"]
+    if source.value is not None:
+        targets["fields", "type"] = str(source.value)
+    for key, target in targets.items():
+        if isinstance(target, str) and target not in taxonomy.type_code:
+            known = tuple(taxonomy.type_code)
+            near = difflib.get_close_matches(target, known, 1)
+            remedy = f"Write {near[0]!r}." if near else f"Types are: {', '.join(known)}; false drops the rows."
+            mapping.refuse(key, f"{target!r} is no type of the taxonomy.", remedy)

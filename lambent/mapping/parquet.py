@@ -1,0 +1,126 @@
+"""Reads Parquet by batches of rows, with only the columns that the mapping names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lambent.errors import DataError
+from lambent.mapping.readers import RAW_BYTES, OnBytes, import_pyarrow, open_binary
+from lambent.mapping.spec import Column, Mapping
+from lambent.mapping.tables import Getter, Table
+from lambent.mapping.values import Instant, first_name, follow, parse_path
+
+BATCH_ROWS = 8192
+
+
+class _Parquet:
+    """An open Parquet file."""
+
+    def __init__(self, path: Path, mapping: Mapping, on_bytes: OnBytes | None) -> None:
+        self._pa = import_pyarrow("Parquet")
+        self._path = path
+        self._zone = mapping.spec.time.zone
+        self._on_bytes = on_bytes
+        self._stream = open_binary(path)
+        try:
+            self._file = self._open()
+        except BaseException:
+            self.close()
+            raise
+        columns = {first_name(str(c)) for source in mapping.sources().values() for c in source.all_columns}
+        self._names = [name for name in self._file.schema_arrow.names if name in columns]
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _open(self) -> Any:
+        import pyarrow.parquet
+
+        try:
+            return pyarrow.parquet.ParquetFile(self._stream)
+        except (self._pa.ArrowException, OSError) as error:
+            raise DataError(
+                f"{self._path} is not a Parquet file ({error}).", "Set [file] format to what it is, or fetch it again."
+            ) from error
+
+    def getter(self, column: Column) -> Getter:
+        """A value at a dotted path, which begins with a column's name."""
+        name = first_name(str(column))
+        if name not in self._names:
+            names = self._file.schema_arrow.names
+            raise LookupError(f"column {name!r}", f"Columns are: {', '.join(names)[:500]}.")
+        index = self._names.index(name)
+        steps = parse_path(str(column))[1:]
+        if not steps:
+            return lambda cells: cells[index]
+        rest = follow(steps)
+        return lambda cells: rest(cells[index])
+
+    def rows(self) -> Iterator[tuple[int, Any, Any]]:
+        """Each row's number, and its cells twice: what it was read from is what it is."""
+        number = 0
+        try:
+            for batch in self._file.iter_batches(BATCH_ROWS, columns=self._names):
+                for cells in zip(*map(self._values, batch.columns), strict=True):
+                    number += 1
+                    yield number, cells, cells
+                self._tell(batch.num_rows)
+        except (self._pa.ArrowException, OSError) as error:
+            raise DataError(f"{self._path}: damaged after row {number} ({error}).", "Fetch the file again.") from error
+
+    def _tell(self, rows: int) -> None:
+        if self._on_bytes is not None and self._path.is_file():
+            self._on_bytes(self._path.stat().st_size * rows // self._file.metadata.num_rows)
+
+    def _values(self, column: Any) -> list[Any]:
+        types = self._pa.types
+        if types.is_timestamp(column.type) or types.is_date(column.type):
+            return [None if ms is None else Instant(ms) for ms in self._milliseconds(column)]
+        try:
+            values: list[Any] = column.to_pylist()
+        except (UnicodeDecodeError, ValueError):
+            values = [_value(cell) for cell in column]
+        return values
+
+    def _milliseconds(self, column: Any) -> list[int | None]:
+        """A time without a zone holds where the mapping says; the first of two in autumn, as for texts."""
+        import pyarrow.compute
+
+        pa = self._pa
+        if pa.types.is_date(column.type):
+            column = column.cast(pa.timestamp("ms"))
+        if column.type.tz is None and self._zone != "UTC":
+            column = pyarrow.compute.assume_timezone(column, self._zone, ambiguous="earliest", nonexistent="latest")
+        whole = pyarrow.compute.floor_temporal(column, unit="millisecond").cast(pa.timestamp("ms", column.type.tz))
+        values: list[int | None] = whole.cast(pa.int64()).to_pylist()
+        return values
+
+
+def _value(cell: Any) -> Any:
+    """One value that its column could not be read with: its bytes, or its text."""
+    try:
+        return cell.as_py()
+    except (UnicodeDecodeError, ValueError):
+        return cell.as_buffer().to_pybytes() if hasattr(cell, "as_buffer") else str(cell)
+
+
+def open_parquet(path: Path, mapping: Mapping, on_bytes: OnBytes | None) -> Table:
+    """Open a Parquet file.
+
+    Raises:
+        DataError: it is missing, empty or not Parquet.
+        UsageError: pyarrow is not installed.
+    """
+    file = _Parquet(path, mapping, on_bytes)
+    return Table(file.rows(), file.getter, _raw, file.close)
+
+
+def _raw(cells: Any) -> bytes:
+    """A row has no bytes of its own: its cells as JSON."""
+    return msgspec.json.encode([str(cell) if isinstance(cell, bytes) else cell for cell in cells], enc_hook=str)[
+        :RAW_BYTES
+    ]

@@ -1,0 +1,150 @@
+"""Reads a log by its mapping: each row becomes an event, is rejected with a reason, or is skipped on purpose."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lambent.events import MAX_EVENT_BYTES, Event, Rejection, check, encode_event
+from lambent.keys import pseudonym
+from lambent.mapping.fields import REST, Reader, attribute_reader, field_reader, source_reader, type_reader
+from lambent.mapping.load import check_types
+from lambent.mapping.readers import Broken, OnBytes
+from lambent.mapping.spec import Mapping
+from lambent.mapping.tables import Table, open_table
+from lambent.mapping.values import Unfit, as_text
+from lambent.taxonomy import Taxonomy
+
+CACHED_USERS = 65_536  # 2 µs saved for each event of a user who is among the last this many
+SMALL_ATTRIBUTES = 8  # so few texts of 512 characters cannot pass MAX_EVENT_BYTES, even at 6 bytes an escaped one
+
+Build = Callable[[Any], Event | Rejection | None]
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """What became of one row. One with neither event nor rejection is skipped: the mapping drops its type on purpose.
+
+    Attributes:
+        line: 1-based line of the file where the row begins; for Parquet the row's number.
+        event: the event, its id filled in.
+        rejection: why it is none.
+        raw: of a rejected row the bytes as read, at most 4 KiB. They hold the raw user id.
+    """
+
+    line: int
+    event: Event | None = None
+    rejection: Rejection | None = None
+    raw: bytes = b""
+
+
+def read_events(
+    path: str | Path, mapping: Mapping, taxonomy: Taxonomy, user_key: bytes, on_bytes: OnBytes | None = None
+) -> Iterator[Row]:
+    """Read a log, row by row, in the file's order; memory stays bounded whatever the file holds.
+
+    Args:
+        path: a file on this machine.
+        mapping: from ``load_mapping``.
+        taxonomy: which event types there are.
+        user_key: the key of the pseudonyms; a raw user id leaves only in ``Row.raw``.
+        on_bytes: called now and then with the compressed bytes consumed since its last call, for a progress bar.
+
+    Raises:
+        DataError: at once if the file is missing, empty, a folder or not of the mapping's format; while reading if its
+            compressed data are damaged.
+        MappingError: at once if the mapping names a column that the header lacks, or a type that the taxonomy lacks.
+        UsageError: at once if the file needs pyarrow and it is not installed.
+    """
+    check_types(mapping, taxonomy)
+    table = open_table(Path(path), mapping, on_bytes)
+    try:
+        build = compile_row(mapping, table, taxonomy, user_key)
+    except BaseException:
+        table.close()
+        raise
+    return _rows(table, build)
+
+
+def _rows(table: Table, build: Build) -> Iterator[Row]:
+    try:
+        for number, source, cells in table.rows:
+            if type(cells) is Broken:
+                yield Row(number, None, cells.rejection, cells.raw or table.raw(source))
+                continue
+            outcome = _built(build, cells)
+            if isinstance(outcome, Rejection):
+                yield Row(number, None, outcome, table.raw(source))
+            else:
+                yield Row(number, outcome)
+    finally:
+        table.close()
+
+
+def _built(build: Build, cells: Any) -> Event | Rejection | None:
+    try:
+        return build(cells)
+    except Unfit as unfit:
+        return Rejection(unfit.reason, unfit.detail)
+    except (ValueError, OverflowError, RecursionError) as error:  # a number of 5,000 digits, a text that is no Unicode
+        return Rejection("value", str(error))
+
+
+def compile_row(mapping: Mapping, table: Table, taxonomy: Taxonomy, user_key: bytes) -> Build:
+    """Compile the mapping, once, into one function from a row's cells to its event."""
+    sources = mapping.sources()
+    kind = type_reader(mapping, table)
+    user = _user_reader(mapping, table, user_key)
+    when = field_reader(mapping, table, "event_ms")
+    needed = ("user", "type", "event_ms")
+    optional = tuple(
+        (name, field_reader(mapping, table, name)) for part, name in sources if part == "fields" and name not in needed
+    )
+    attributes = attribute_reader(mapping, table)
+
+    def build(cells: Any) -> Event | Rejection | None:
+        name = kind(cells)
+        if name is None:
+            return None
+        event_ms = when(cells)
+        if event_ms is None:
+            raise Unfit("missing", "event_ms is missing")
+        values = {}
+        for field, read in optional:
+            value = read(cells)
+            if value is not None:
+                values[field] = value
+        if attributes is not None:
+            values["attributes"] = attributes(cells)
+        return check(Event(user=user(cells), type=name, event_ms=event_ms, **values), taxonomy)
+
+    count = len(mapping.spec.attributes)
+    return _within_size(build) if count > SMALL_ATTRIBUTES or REST in mapping.spec.attributes else build
+
+
+def _within_size(build: Build) -> Build:
+    """An event with many long attributes can be more than the log takes."""
+
+    def sized(cells: Any) -> Event | Rejection | None:
+        event = build(cells)
+        if isinstance(event, Event) and (size := len(encode_event(event))) > MAX_EVENT_BYTES:
+            return Rejection("too_large", f"the event has {size} bytes; at most {MAX_EVENT_BYTES} are taken")
+        return event
+
+    return sized
+
+
+def _user_reader(mapping: Mapping, table: Table, user_key: bytes) -> Callable[[Any], str]:
+    read: Reader = source_reader(mapping, table, ("fields", "user"), as_text)
+    hashed = functools.lru_cache(CACHED_USERS)(functools.partial(pseudonym, key=user_key))
+
+    def user(cells: Any) -> str:
+        raw = read(cells)
+        if raw is None:
+            raise Unfit("missing", "user is missing")
+        return hashed(raw)
+
+    return user

@@ -1,0 +1,156 @@
+"""One view of the three formats: rows, and how a column is found in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from lambent.errors import DataError
+from lambent.events import Rejection
+from lambent.mapping.csvrows import CsvRows, Record, raw_bytes
+from lambent.mapping.readers import RAW_BYTES, Broken, LogFile, OnBytes
+from lambent.mapping.spec import Column, Mapping
+from lambent.mapping.values import follow, parse_path
+
+Getter = Callable[[Any], Any]
+
+
+class Table(NamedTuple):
+    """An open log.
+
+    Attributes:
+        rows: each row's number, what it was read from, and its cells; the cells are ``Broken`` where it has none.
+        getter: compiles how a column's value is taken from the cells; raises ``LookupError`` if there is no such column,
+            with the columns that there are.
+        raw: the bytes of what a row was read from, at most 4 KiB.
+        close: closes the file.
+    """
+
+    rows: Iterator[tuple[int, Any, Any]]
+    getter: Callable[[Column], Getter]
+    raw: Callable[[Any], bytes]
+    close: Callable[[], None]
+
+
+def open_table(path: Path, mapping: Mapping, on_bytes: OnBytes | None) -> Table:
+    """Open a log as its mapping says.
+
+    Raises:
+        DataError: the file is missing, empty, or not of that format.
+        MappingError: the header does not fit the mapping.
+        UsageError: pyarrow is needed and not installed.
+    """
+    spec = mapping.spec.file
+    if spec.format == "parquet":
+        from lambent.mapping.parquet import open_parquet
+
+        return open_parquet(path, mapping, on_bytes)
+    log = LogFile(path, spec.compression, spec.encoding, on_bytes)
+    if spec.format == "jsonl":
+        return Table(json_rows(log), path_getter, lambda text: raw_bytes(text, spec.encoding), log.close)
+    try:
+        return _open_csv(log, mapping)
+    except BaseException:
+        log.close()
+        raise
+
+
+def path_getter(column: Column) -> Getter:
+    """A value at a dotted path."""
+    return follow(parse_path(str(column)))
+
+
+def json_rows(log: LogFile) -> Iterator[tuple[int, str, Any]]:
+    """The objects of a JSON-lines file; empty lines are left out."""
+    decode = msgspec.json.Decoder().decode
+    for first, lines in log:
+        for number, line in enumerate(lines, first):
+            if isinstance(line, Broken):
+                yield number, "", line
+            elif line:
+                yield number, line, _json_object(decode, line)
+
+
+def _json_object(decode: Callable[[str], Any], line: str) -> Any:
+    try:
+        value = decode(line)
+    except RecursionError:
+        return Broken(Rejection("malformed", "the JSON is nested too deep"), b"")
+    except (msgspec.MsgspecError, ValueError) as error:
+        return Broken(Rejection("malformed", str(error)), b"")
+    if isinstance(value, dict):
+        return value
+    return Broken(Rejection("malformed", f"the line is JSON, but no object: {type(value).__name__}"), b"")
+
+
+def _open_csv(log: LogFile, mapping: Mapping) -> Table:
+    spec = mapping.spec.file
+    rows = iter(CsvRows(_after(iter(log), spec.skip_lines), spec))
+    names = _header(rows, log.path, mapping) if spec.header else list(spec.columns or ())
+    return Table(
+        _checked_width(rows, len(names)),
+        lambda column: _csv_getter(names, column),
+        lambda text: raw_bytes(text, spec.encoding),
+        log.close,
+    )
+
+
+def _after(blocks: Iterator[tuple[int, Any]], skipped: int) -> Iterator[tuple[int, Any]]:
+    """The lines after the first ``skipped``."""
+    for first, lines in blocks:
+        if first + len(lines) > skipped + 1:
+            start = max(skipped + 1 - first, 0)
+            yield first + start, lines[start:]
+
+
+def _header(rows: Iterator[Record], path: Path, mapping: Mapping) -> list[str]:
+    """The names of the columns: those of the file, unless the mapping replaces them."""
+    number, _, cells = next(rows, (0, "", None))
+    if cells is None:
+        raise DataError(f"{path} has no header: all its lines are empty or skipped.", "Fetch it again.")
+    if isinstance(cells, Broken):
+        cause = f"{path}:{number}: the header cannot be read: {cells.rejection.detail}."
+        raise DataError(cause, f"Mend it, or [file] in {mapping.path}.")
+    given = mapping.spec.file.columns
+    if given is None:
+        return cells
+    if len(given) != len(cells):
+        cause = f"columns names {len(given)} columns, and the header of {path} has {len(cells)}."
+        mapping.refuse(("file", "columns"), cause, f"Name them all: {', '.join(cells)[:500]}.")
+    return list(given)
+
+
+def _checked_width(rows: Iterator[Record], width: int) -> Iterator[Record]:
+    for number, text, cells in rows:
+        if len(cells) == width or isinstance(cells, Broken):
+            yield number, text, cells
+        else:
+            rejection = Rejection("columns", f"the row has {len(cells)} cells, not {width}")
+            yield number, text, Broken(rejection, b"")
+
+
+def _csv_getter(names: list[str], column: Column) -> Getter:
+    if isinstance(column, int):
+        if not 1 <= column <= len(names):
+            raise LookupError(f"column {column}", f"There are {len(names)} columns.")
+        index = column - 1
+    else:
+        index = _index(names, column)
+    return lambda cells: cells[index]
+
+
+def _index(names: list[str], column: str) -> int:
+    if column not in names:
+        raise LookupError(f"column {column!r}", f"Columns are: {', '.join(names)[:500]}.")
+    if names.count(column) > 1:
+        places = [str(place) for place, name in enumerate(names, 1) if name == column]
+        raise LookupError(f"a single column {column!r}", f"Write its position instead: {' or '.join(places)}.")
+    return names.index(column)
+
+
+def cut(raw: bytes) -> bytes:
+    """At most 4 KiB."""
+    return raw[:RAW_BYTES]
