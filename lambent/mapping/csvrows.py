@@ -19,7 +19,7 @@ Record = tuple[int, str, list[str] | Broken]
 
 
 class CsvRows:
-    """The rows of a file: iterating yields records. Empty lines are left out.
+    """The rows of a file. Empty lines are left out.
 
     Args:
         blocks: numbered lines, as ``LogFile`` yields them.
@@ -28,6 +28,7 @@ class CsvRows:
 
     def __init__(self, blocks: Iterator[tuple[int, list[Line]]], spec: FileSpec) -> None:
         self._lines = _numbered(blocks)
+        self._fed = self._feed()
         self._ahead: deque[tuple[int, Line]] = deque()
         self._delimiter = spec.delimiter
         self._marks = tuple(mark for mark in (spec.quote, spec.escape) if mark)
@@ -41,16 +42,24 @@ class CsvRows:
             "strict": True,
         }
 
-    def __iter__(self) -> Iterator[Record]:
+    def header(self) -> Record | None:
+        """The next record, whatever its width; None at the end."""
+        return next(self.records(0), None)
+
+    def records(self, width: int) -> Iterator[Record]:
+        """The records from here on; one that has not ``width`` cells is broken (0: any number will do)."""
         delimiter, (quote, escape) = self._delimiter, (*self._marks, "\n", "\n")[:2]  # no line holds "\n"
-        for number, line in self._feed():
+        for number, line in self._fed:
             if isinstance(line, Broken):
                 yield number, "", line
             elif quote in line or escape in line:
-                yield self._quoted(number, line)
+                yield _of_width(self._quoted(number, line), width)
             elif line:
                 cells = line.split(delimiter)
-                yield number, line, [cell.strip() for cell in cells] if self._trim else cells
+                if self._trim:
+                    cells = [cell.strip() for cell in cells]
+                record = number, line, cells
+                yield record if len(cells) == width else _of_width(record, width)
 
     def _feed(self) -> Iterator[tuple[int, Line]]:
         """All lines, those that were looked at and given back first."""
@@ -91,6 +100,13 @@ class CsvRows:
                 self._ahead.appendleft(following)
                 return
             number, line = following[0], following[1]
+
+
+def _of_width(record: Record, width: int) -> Record:
+    number, text, cells = record
+    if isinstance(cells, Broken) or len(cells) == width or not width:
+        return record
+    return number, text, Broken(Rejection("columns", f"the row has {len(cells)} cells, not {width}"), b"")
 
 
 def _numbered(blocks: Iterator[tuple[int, list[Line]]]) -> Iterator[tuple[int, Line]]:

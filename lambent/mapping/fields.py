@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from lambent.events import MAX_ATTRIBUTES
 from lambent.mapping.spec import Mapping, SourceSpec
@@ -40,6 +40,28 @@ def field_reader(mapping: Mapping, table: Table, name: str) -> Reader:
     return _limited(source_reader(mapping, table, key, as_text), _LIMITS.get(name, MAX_TEXT), name)
 
 
+class Plain(NamedTuple):
+    """A text field that is one column: the commonest kind, which ``rows`` reads without a call of its own."""
+
+    name: str
+    get: Getter
+    missing: frozenset[str]
+    limit: int
+
+
+def plain_field(mapping: Mapping, table: Table, name: str) -> Plain | None:
+    """The field as one plain column of text, or None if it is not."""
+    source = mapping.sources()["fields", name]
+    if len(source.all_columns) != 1 or name in ("event_ms", "price", "dwell_ms"):
+        return None
+    get = _getter(mapping, table, ("fields", name), source.all_columns[0])
+    return Plain(name, get, _missing(mapping, source), _LIMITS.get(name, MAX_TEXT))
+
+
+def _missing(mapping: Mapping, source: SourceSpec) -> frozenset[str]:
+    return frozenset(mapping.spec.file.missing if source.missing is None else source.missing)
+
+
 def source_reader(mapping: Mapping, table: Table, key: tuple[str, str], text_of: TextOf) -> Reader:
     """The reader of a source: a constant, a column, the first column that is not missing, or columns joined.
 
@@ -53,7 +75,7 @@ def source_reader(mapping: Mapping, table: Table, key: tuple[str, str], text_of:
     if source.value is not None:
         constant = as_text(source.value)
         return lambda cells: constant
-    missing = frozenset(mapping.spec.file.missing if source.missing is None else source.missing)
+    missing = _missing(mapping, source)
     readers = [_column(_getter(mapping, table, key, column), missing, text_of) for column in source.all_columns]
     if len(readers) == 1:
         return readers[0]
@@ -204,7 +226,7 @@ def _members(mapping: Mapping, table: Table) -> Callable[[Any], dict[str, str]]:
     """All members of an object, as attributes."""
     source: SourceSpec = mapping.sources()["attributes", REST]
     get = _getter(mapping, table, ("attributes", REST), source.all_columns[0])
-    missing = frozenset(mapping.spec.file.missing if source.missing is None else source.missing)
+    missing = _missing(mapping, source)
 
     def read(cells: Any) -> dict[str, str]:
         value = get(cells)

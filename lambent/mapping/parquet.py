@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class _Parquet:
         index = self._names.index(name)
         steps = parse_path(str(column))[1:]
         if not steps:
-            return lambda cells: cells[index]
+            return operator.itemgetter(index)
         rest = follow(steps)
         return lambda cells: rest(cells[index])
 

@@ -11,12 +11,12 @@ import msgspec
 
 from lambent.events import MAX_EVENT_BYTES, Event, Rejection, check, encode_event
 from lambent.keys import pseudonym
-from lambent.mapping.fields import REST, Reader, attribute_reader, field_reader, source_reader, type_reader
+from lambent.mapping.fields import REST, Reader, attribute_reader, field_reader, plain_field, source_reader, type_reader
 from lambent.mapping.load import check_types
 from lambent.mapping.readers import Broken, OnBytes
 from lambent.mapping.spec import Mapping
 from lambent.mapping.tables import Table, open_table
-from lambent.mapping.values import Unfit, as_text
+from lambent.mapping.values import Unfit, as_text, limited
 from lambent.taxonomy import Taxonomy
 
 CACHED_USERS = 65_536  # 2 µs saved for each event of a user who is among the last this many
@@ -99,10 +99,10 @@ def compile_row(mapping: Mapping, table: Table, taxonomy: Taxonomy, user_key: by
     kind = type_reader(mapping, table)
     user = _user_reader(mapping, table, user_key)
     when = field_reader(mapping, table, "event_ms")
-    needed = ("user", "type", "event_ms")
-    optional = tuple(
-        (name, field_reader(mapping, table, name)) for part, name in sources if part == "fields" and name not in needed
-    )
+    names = [name for part, name in sources if part == "fields" and name not in ("user", "type", "event_ms")]
+    plain = {name: field for name in names if (field := plain_field(mapping, table, name))}
+    others = [(name, field_reader(mapping, table, name)) for name in names if name not in plain]
+    texts = tuple(plain.values())
     attributes = attribute_reader(mapping, table)
 
     def build(cells: Any) -> Event | Rejection | None:
@@ -112,8 +112,14 @@ def compile_row(mapping: Mapping, table: Table, taxonomy: Taxonomy, user_key: by
         event_ms = when(cells)
         if event_ms is None:
             raise Unfit("missing", "event_ms is missing")
-        values = {}
-        for field, read in optional:
+        values: dict[str, Any] = {}
+        for field, get, missing, limit in texts:
+            value = get(cells)
+            if type(value) is not str:
+                value = as_text(value)
+            if value is not None and value not in missing:
+                values[field] = value if len(value) <= limit else limited(value, limit, field)
+        for field, read in others:
             value = read(cells)
             if value is not None:
                 values[field] = value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,8 +11,8 @@ import msgspec
 
 from lambent.errors import DataError
 from lambent.events import Rejection
-from lambent.mapping.csvrows import CsvRows, Record, raw_bytes
-from lambent.mapping.readers import RAW_BYTES, Broken, LogFile, OnBytes
+from lambent.mapping.csvrows import CsvRows, raw_bytes
+from lambent.mapping.readers import Broken, LogFile, OnBytes
 from lambent.mapping.spec import Column, Mapping
 from lambent.mapping.values import follow, parse_path
 
@@ -88,10 +89,10 @@ def _json_object(decode: Callable[[str], Any], line: str) -> Any:
 
 def _open_csv(log: LogFile, mapping: Mapping) -> Table:
     spec = mapping.spec.file
-    rows = iter(CsvRows(_after(iter(log), spec.skip_lines), spec))
+    rows = CsvRows(_after(iter(log), spec.skip_lines), spec)
     names = _header(rows, log.path, mapping) if spec.header else list(spec.columns or ())
     return Table(
-        _checked_width(rows, len(names)),
+        rows.records(len(names)),
         lambda column: _csv_getter(names, column),
         lambda text: raw_bytes(text, spec.encoding),
         log.close,
@@ -106,11 +107,12 @@ def _after(blocks: Iterator[tuple[int, Any]], skipped: int) -> Iterator[tuple[in
             yield first + start, lines[start:]
 
 
-def _header(rows: Iterator[Record], path: Path, mapping: Mapping) -> list[str]:
+def _header(rows: CsvRows, path: Path, mapping: Mapping) -> list[str]:
     """The names of the columns: those of the file, unless the mapping replaces them."""
-    number, _, cells = next(rows, (0, "", None))
-    if cells is None:
+    record = rows.header()
+    if record is None:
         raise DataError(f"{path} has no header: all its lines are empty or skipped.", "Fetch it again.")
+    number, _, cells = record
     if isinstance(cells, Broken):
         cause = f"{path}:{number}: the header cannot be read: {cells.rejection.detail}."
         raise DataError(cause, f"Mend it, or [file] in {mapping.path}.")
@@ -123,15 +125,6 @@ def _header(rows: Iterator[Record], path: Path, mapping: Mapping) -> list[str]:
     return list(given)
 
 
-def _checked_width(rows: Iterator[Record], width: int) -> Iterator[Record]:
-    for number, text, cells in rows:
-        if len(cells) == width or isinstance(cells, Broken):
-            yield number, text, cells
-        else:
-            rejection = Rejection("columns", f"the row has {len(cells)} cells, not {width}")
-            yield number, text, Broken(rejection, b"")
-
-
 def _csv_getter(names: list[str], column: Column) -> Getter:
     if isinstance(column, int):
         if not 1 <= column <= len(names):
@@ -139,7 +132,7 @@ def _csv_getter(names: list[str], column: Column) -> Getter:
         index = column - 1
     else:
         index = _index(names, column)
-    return lambda cells: cells[index]
+    return operator.itemgetter(index)
 
 
 def _index(names: list[str], column: str) -> int:
@@ -149,8 +142,3 @@ def _index(names: list[str], column: str) -> int:
         places = [str(place) for place, name in enumerate(names, 1) if name == column]
         raise LookupError(f"a single column {column!r}", f"Write its position instead: {' or '.join(places)}.")
     return names.index(column)
-
-
-def cut(raw: bytes) -> bytes:
-    """At most 4 KiB."""
-    return raw[:RAW_BYTES]
