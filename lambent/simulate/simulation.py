@@ -25,6 +25,7 @@ Serials = NDArray[np.uint64]
 
 MAX_USERS = 10_000_000
 MAX_DAYS = 3_660
+MIN_YEAR, MAX_YEAR = 2000, 2089  # of the start, so that no event lies outside the years that the door lets in
 _BATCH_LINES = 20_000
 
 
@@ -64,11 +65,17 @@ class Summary(msgspec.Struct):
 
 
 class Simulation:
-    """Iterates over the lines; ``summary`` counts along and is complete at the end. Each iteration starts anew."""
+    """Iterates over the lines; ``summary`` counts along and is complete at the end. Each iteration starts anew.
+
+    Attributes:
+        summary: what has been written so far.
+        days_done: how many days have been written.
+    """
 
     def __init__(self, users: int, days: int, seed: int, start: datetime.date, world: World) -> None:
         self._world, self._start = world, start
         self._encoder = Encoder(world)
+        self.days_done = 0
         self.summary = Summary(world.parameters.version, users, days, seed, start.isoformat())
 
     def __iter__(self) -> Iterator[bytes]:
@@ -86,7 +93,7 @@ class Simulation:
     def arrivals(self) -> Iterator[Rows]:
         """The rows in order of arrival, a day at a time; what is under way at midnight comes with a later day."""
         old = self.summary
-        self.summary = Summary(old.world, old.users, old.days, old.seed, old.start)
+        self.summary, self.days_done = Summary(old.world, old.users, old.days, old.seed, old.start), 0
         rng = np.random.Generator(np.random.PCG64(old.seed))
         crowd = Crowd(draw_shoppers(self._world, old.users, rng), no_memory(old.users))
         waiting = np.zeros(0, dtype=ROW)
@@ -96,6 +103,7 @@ class Simulation:
             due = sent["arrival_ms"] < day.end_ms
             waiting = sent[~due]
             yield _sorted(sent[due])
+            self.days_done = number + 1
         yield _sorted(waiting)
 
     def _day(self, crowd: Crowd, day: Day, rng: np.random.Generator) -> Rows:
@@ -147,11 +155,16 @@ def simulate(
     Raises:
         UsageError: a number is out of range.
     """
-    for name, value, most in (("users", users, MAX_USERS), ("days", days, MAX_DAYS), ("seed", seed, 2**63 - 1)):
-        least = 0 if name == "seed" else 1
-        if not least <= value <= most:
-            raise UsageError(f"--{name} is {value}.", f"Give a number from {least} to {most}.")
+    _check("users", users, 1, MAX_USERS)
+    _check("days", days, 1, MAX_DAYS)
+    _check("seed", seed, 0, 2**63 - 1)
+    _check("start", start.year, MIN_YEAR, MAX_YEAR)
     return Simulation(users, days, seed, start, world or shop_world())
+
+
+def _check(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise UsageError(f"--{name}: {value} is out of range.", f"Give {least} to {most}.")
 
 
 def _midnight_ms(date: datetime.date) -> int:

@@ -22,10 +22,10 @@ def write(simulation: Simulation, out: str | Path) -> None:
         DataError: the file cannot be written.
     """
     try:
-        with _opened(Path(out)) as file, Progress("simulating", unit="lines") as bar:
+        with _opened(Path(out)) as file, Progress("simulating", simulation.summary.days, "days") as bar:
             for lines in simulation.batches():
                 file.write(b"\n".join(lines) + b"\n")
-                bar.update(len(lines))
+                bar.update(simulation.days_done - bar.done)
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror}).", "Give another --out.") from error
 
