@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -162,7 +163,7 @@ def _time(mapping: Mapping, table: Table) -> Reader:
 
 def _text_or_time(value: Any) -> Any:
     """A time that the file itself declares stays one."""
-    return value if isinstance(value, Instant) or hasattr(value, "tzinfo") else as_text(value)
+    return value if isinstance(value, Instant | datetime.date) else as_text(value)
 
 
 def type_reader(mapping: Mapping, table: Table) -> Callable[[Any], str | None]:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from lambent.errors import MappingError
 from lambent.mapping.checks import check_spec
 from lambent.mapping.locate import locate, syntax_line
-from lambent.mapping.spec import FieldsSpec, FileSpec, Mapping, SourceSpec, Spec, TimeSpec
+from lambent.mapping.spec import FieldsSpec, FileSpec, Mapping, Source, SourceSpec, Spec, TimeSpec
 from lambent.taxonomy import Taxonomy
 
 MAX_MAPPING_BYTES = 1 << 20
@@ -23,6 +22,7 @@ _REFERENCE = "See docs/reference/mapping.md."
 _WHERE = re.compile(r" - at `\$?(?:key in )?\.?([^`]*)`$")
 _NAME = re.compile(r"`([^`]*)`")
 _TABLES: dict[str, type[msgspec.Struct]] = {"": Spec, "file": FileSpec, "fields": FieldsSpec, "time": TimeSpec}
+_ENTRIES: dict[tuple[str, ...], Any] = {("types",): str | bool, ("attributes",): Source}
 
 
 def shipped() -> list[str]:
@@ -74,50 +74,47 @@ def _convert(raw: dict[str, Any], path: str, text: str) -> Spec:
     try:
         return msgspec.convert(raw, Spec)
     except msgspec.ValidationError as error:
-        key, cause, remedy = _explain(str(error), raw)
-        raise MappingError(path, locate(text, key), cause, remedy) from error
+        place = _WHERE.search(str(error))
+        key = _key_at(place[1] if place else "", raw)
+        message = str(error)[: place.start()] if place else str(error)
+        at, cause, remedy = _explain(message, key)
+        raise MappingError(path, locate(text, at, _odd_element(raw, at)), cause, remedy) from error
 
 
-def _explain(message: str, raw: dict[str, Any]) -> tuple[tuple[str, ...], str, str]:
-    """The key that msgspec complains about, what is wrong, and what to write."""
-    match = _WHERE.search(message)
-    key = _real_key(match[1] if match else "", raw)
-    names = _NAME.findall(message)
-    written = ".".join(key)
-    if "unknown field" in message:
-        return (*key, names[0]), f"{names[0]!r} is no key of {_table(key)}.", _suggest(names[0], _known(key))
-    if "missing required field" in message:
-        return key, f"{names[0]!r} is missing in {_table(key)}.", _example(names[0])
-    problem = message[: match.start()] if match else message
-    return key, f"{written}: {problem.replace('`', '')}.", _expected(key)
+def _key_at(place: str, raw: dict[str, Any]) -> tuple[str, ...]:
+    """The key at msgspec's ``types[...]``, which does not tell the entry: the first that does not fit."""
+    head, entry, rest = place.partition("[...]")
+    key = tuple(head.split(".")) if head else ()
+    if entry and key in _ENTRIES:
+        key += (next(name for name, value in raw[head].items() if not _fits(value, _ENTRIES[key])),)
+    return tuple(part.partition("[")[0] for part in key) + tuple(part for part in rest.split(".") if part)
 
 
-def _real_key(path: str, raw: Any) -> tuple[str, ...]:
-    """msgspec writes ``[...]`` for a key of a dictionary and for a place in a list: find the first that does not fit."""
-    return tuple(_walk([part for part in re.split(r"\.|(?=\[)", path) if part], raw))
-
-
-def _walk(parts: list[str], raw: Any) -> Iterator[str]:
-    for part in parts:
-        if part == "[...]" and isinstance(raw, dict):
-            part = next((name for name, value in raw.items() if not _plausible(value)), "")
-        if part.startswith("[") or not part:
-            return
-        yield part
-        raw = raw.get(part) if isinstance(raw, dict) else None
-
-
-def _plausible(value: Any) -> bool:
-    """Whether a value of ``[types]`` or ``[attributes]`` has a form that either can have."""
+def _fits(value: Any, form: Any) -> bool:
     try:
-        msgspec.convert(value, str | bool | int | tuple[str | int, ...] | SourceSpec)
+        msgspec.convert(value, form)
     except msgspec.ValidationError:
         return False
     return True
 
 
-def _table(key: tuple[str, ...]) -> str:
-    return f"[{'.'.join(key)}]" if key else "the file's top"
+def _odd_element(raw: Any, key: tuple[str, ...]) -> Any:
+    """In a list over several lines, the element that is no text, so that its line is found."""
+    for part in key:
+        raw = raw.get(part) if isinstance(raw, dict) else None
+    elements = raw if isinstance(raw, list) else []
+    return next((element for element in elements if not isinstance(element, str)), None)
+
+
+def _explain(message: str, key: tuple[str, ...]) -> tuple[tuple[str, ...], str, str]:
+    """The key to mend, what is wrong, and what to write."""
+    names = _NAME.findall(message)
+    table = f"[{'.'.join(key)}]" if key else "the file"
+    if "unknown field" in message:
+        return (*key, names[0]), f"{table} has no key {names[0]!r}.", _suggest(names[0], _known(key))
+    if "missing required field" in message:
+        return key, f"{table} lacks {names[0]!r}.", _example(names[0])
+    return key, f"{'.'.join(key)}: {message.replace('`', '')}.", _expected(key)
 
 
 def _known(key: tuple[str, ...]) -> tuple[str, ...]:
@@ -141,9 +138,19 @@ def _example(name: str) -> str:
 def _expected(key: tuple[str, ...]) -> str:
     if key[:1] == ("types",):
         return 'Write the type\'s name in the taxonomy, or false to drop it: add_to_cart = "cart", scroll = false.'
+    if key[-1:] == ("missing",):
+        return 'Write a list: missing = ["", "NULL"].'
     if key[:1] in (("fields",), ("attributes",)):
         return 'Write a column: "price", a list of columns, or a table: { column = "price", scale = 0.01 }.'
-    return _REFERENCE
+    form = get_type_hints(_TABLES[key[0]]).get(key[1]) if len(key) == 2 and key[0] in _TABLES else None
+    return _choices(key[-1], form)
+
+
+def _choices(name: str, form: Any) -> str:
+    """The values that a key with a fixed choice can have."""
+    parts = [part for part in (form, *get_args(form)) if get_origin(part) is Literal]
+    words = [f'"{word}"' for part in parts for word in get_args(part)]
+    return f"Write {name} = {' or '.join(words)}." if words else _REFERENCE
 
 
 def check_types(mapping: Mapping, taxonomy: Taxonomy) -> None:

@@ -13,7 +13,7 @@ _LONG_STRING = re.compile(r'"""|' + "'''")
 _AT_LINE = re.compile(r"at line (\d+)")
 
 
-def locate(text: str, key: tuple[str, ...], value: str | int | None = None) -> int:
+def locate(text: str, key: tuple[str, ...], value: object = None) -> int:
     """The 1-based line to mend.
 
     Args:
@@ -68,11 +68,13 @@ def _outside_strings(text: str) -> Iterator[tuple[int, str]]:
             inside = "" if inside == mark else inside or mark
 
 
-def _line_of_value(text: str, start: int, keys: dict[tuple[str, ...], int], value: str | int) -> int:
+def _line_of_value(text: str, start: int, keys: dict[tuple[str, ...], int], value: object) -> int:
     end = min((line for line in keys.values() if line > start), default=len(text) + 1)
-    word = re.escape(str(value).replace("\\", "\\\\"))
     plain = re.escape(str(value))
-    written = re.compile(rf"""(?<![\w.])["']?(?:{word}|{plain})["']?(?![\w.])""")
+    escaped = re.escape(str(value).replace("\\", "\\\\"))
+    written = re.compile(
+        rf"""(["'])(?:{plain}|{escaped})\1""" if isinstance(value, str) else rf"(?<![\w.]){plain}(?![\w.])"
+    )
     for number, line in enumerate(text.split("\n"), 1):
         if start <= number < end and written.search(line):
             return number

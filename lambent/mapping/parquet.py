@@ -13,9 +13,10 @@ from lambent.errors import DataError
 from lambent.mapping.readers import RAW_BYTES, OnBytes, import_pyarrow, open_binary
 from lambent.mapping.spec import Column, Mapping
 from lambent.mapping.tables import Getter, Table
-from lambent.mapping.values import Instant, first_name, follow, parse_path
+from lambent.mapping.values import Instant, Unfit, as_text, first_name, follow, parse_path
 
 BATCH_ROWS = 8192
+_PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 class _Parquet:
@@ -78,35 +79,35 @@ class _Parquet:
             self._on_bytes(self._path.stat().st_size * rows // self._file.metadata.num_rows)
 
     def _values(self, column: Any) -> list[Any]:
-        types = self._pa.types
-        if types.is_timestamp(column.type) or types.is_date(column.type):
-            return [None if ms is None else Instant(ms) for ms in self._milliseconds(column)]
+        if self._pa.types.is_timestamp(column.type):
+            return self._instants(column)
         try:
             values: list[Any] = column.to_pylist()
-        except (UnicodeDecodeError, ValueError):
+        except (ValueError, OverflowError):
             values = [_value(cell) for cell in column]
         return values
 
-    def _milliseconds(self, column: Any) -> list[int | None]:
+    def _instants(self, column: Any) -> list[Instant | None]:
         """A time without a zone holds where the mapping says; the first of two in autumn, as for texts."""
         import pyarrow.compute
 
-        pa = self._pa
-        if pa.types.is_date(column.type):
-            column = column.cast(pa.timestamp("ms"))
         if column.type.tz is None and self._zone != "UTC":
             column = pyarrow.compute.assume_timezone(column, self._zone, ambiguous="earliest", nonexistent="latest")
-        whole = pyarrow.compute.floor_temporal(column, unit="millisecond").cast(pa.timestamp("ms", column.type.tz))
-        values: list[int | None] = whole.cast(pa.int64()).to_pylist()
-        return values
+        per_s = _PER_SECOND[column.type.unit]
+        counts = column.cast(self._pa.int64()).to_pylist()
+        return [None if count is None else Instant(count * 1000 // per_s) for count in counts]
 
 
 def _value(cell: Any) -> Any:
-    """One value that its column could not be read with: its bytes, or its text."""
+    """One value of a column that cannot be read at once: where the value is to blame, its bytes or a word about it."""
     try:
         return cell.as_py()
-    except (UnicodeDecodeError, ValueError):
-        return cell.as_buffer().to_pybytes() if hasattr(cell, "as_buffer") else str(cell)
+    except (ValueError, OverflowError):
+        return (
+            cell.as_buffer().to_pybytes()
+            if hasattr(cell, "as_buffer")
+            else f"a {cell.type} beyond what Python can hold"
+        )
 
 
 def open_parquet(path: Path, mapping: Mapping, on_bytes: OnBytes | None) -> Table:
@@ -122,6 +123,11 @@ def open_parquet(path: Path, mapping: Mapping, on_bytes: OnBytes | None) -> Tabl
 
 def _raw(cells: Any) -> bytes:
     """A row has no bytes of its own: its cells as JSON."""
-    return msgspec.json.encode([str(cell) if isinstance(cell, bytes) else cell for cell in cells], enc_hook=str)[
-        :RAW_BYTES
-    ]
+    return msgspec.json.encode([repr(c) if isinstance(c, bytes) else c for c in cells], enc_hook=_cell_text)[:RAW_BYTES]
+
+
+def _cell_text(cell: Any) -> str | None:
+    try:
+        return as_text(cell)
+    except Unfit:
+        return str(cell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import operator
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -114,8 +115,9 @@ def _header(rows: CsvRows, path: Path, mapping: Mapping) -> list[str]:
         raise DataError(f"{path} has no header: all its lines are empty or skipped.", "Fetch it again.")
     number, _, cells = record
     if isinstance(cells, Broken):
-        cause = f"{path}:{number}: the header cannot be read: {cells.rejection.detail}."
-        raise DataError(cause, f"Mend it, or [file] in {mapping.path}.")
+        utf16 = cells.raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        remedy = "Convert it: iconv -f utf-16 -t utf-8." if utf16 else f"Mend it, or [file] in {mapping.path}."
+        raise DataError(f"{path}:{number}: the header cannot be read: {cells.rejection.detail}.", remedy)
     given = mapping.spec.file.columns
     if given is None:
         return cells

@@ -75,6 +75,8 @@ def time_reader(format: str | None, unit: str | None, zone: datetime.tzinfo) -> 
             return int(value)
         if isinstance(value, datetime.datetime):
             return to_ms(value, zone)
+        if isinstance(value, datetime.date):
+            return to_ms(datetime.datetime.combine(value, datetime.time()), zone)
         return parse(as_text(value) or "")
 
     return read
