@@ -59,6 +59,7 @@ class Aggregate:
     group: ClassVar[str] = "count"
     width: ClassVar[int] = 1
     half_life_ms: ClassVar[int] = 0
+    of: ClassVar[str] = ""
 
     def lift(self, events: Events, taxonomy: Taxonomy) -> Block:
         """[n, width] what each event alone is worth, as of its own time."""
@@ -68,8 +69,15 @@ class Aggregate:
         """The aggregate over a group of encoded events, ``clock_ms`` being the user's clock."""
         return f"count_if({self.where.sql(taxonomy)})"
 
-    def finalize(self, block: Block, age_ms: NDArray[np.int64], clock_ms: NDArray[np.int64]) -> Block:
-        """[n, width] model features. ``age_ms``: [n] from the profile's clock to ``clock_ms``, the time asked for."""
+    @staticmethod
+    def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
+        """[n, columns] model features of all aggregates of this kind, side by side.
+
+        Args:
+            block: [n, columns] their values.
+            clock_ms: [n] the time asked for.
+            weight: [n, columns] for values that decay, ``2^(−age/h)`` from the profile's clock to the time asked for.
+        """
         return np.log1p(block)
 
 
@@ -82,6 +90,7 @@ class Latest(Aggregate):
 
     combine: ClassVar[np.ufunc] = np.maximum
     group: ClassVar[str] = "latest"
+    of: ClassVar[str] = "t_ms"
 
     def lift(self, events: Events, taxonomy: Taxonomy) -> Block:
         return np.where(self.where.rows(events, taxonomy), events["t_ms"], self.identity)[:, None]
@@ -89,9 +98,10 @@ class Latest(Aggregate):
     def sql(self, taxonomy: Taxonomy) -> str:
         return f"coalesce(max(CASE WHEN {self.where.sql(taxonomy)} THEN t_ms END), {self.identity}L)"
 
-    def finalize(self, block: Block, age_ms: NDArray[np.int64], clock_ms: NDArray[np.int64]) -> Block:
+    @staticmethod
+    def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
         age = np.maximum(clock_ms[:, None] - block, 0)
-        return np.where(block == self.identity, 0.0, np.exp2(-age / (7 * DAY_MS)))
+        return np.where(block == Latest.identity, 0.0, np.exp2(-age / (7 * DAY_MS)))
 
 
 class Earliest(Latest):
@@ -104,8 +114,9 @@ class Earliest(Latest):
     def sql(self, taxonomy: Taxonomy) -> str:
         return f"coalesce(min(CASE WHEN {self.where.sql(taxonomy)} THEN t_ms END), {self.identity}L)"
 
-    def finalize(self, block: Block, age_ms: NDArray[np.int64], clock_ms: NDArray[np.int64]) -> Block:
-        known = block != self.identity
+    @staticmethod
+    def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
+        known = block != Earliest.identity
         age = np.maximum(clock_ms[:, None] - np.where(known, block, clock_ms[:, None]), 0)
         return np.log1p(age / DAY_MS)
 
@@ -120,7 +131,7 @@ class Decayed(Aggregate):
     """
 
     half_life_ms: int = DAY_MS  # type: ignore[misc]
-    of: str = ""
+    of: str = ""  # type: ignore[misc]
 
     dtype: ClassVar[str] = "f8"
     group: ClassVar[str] = "decayed"
@@ -140,8 +151,9 @@ class Decayed(Aggregate):
         weight = f"power(2D, (t_ms - clock_ms) / {float(self.half_life_ms)}D)"
         return f"coalesce(sum(CASE WHEN {condition} THEN {value} * {weight} END), 0D)"
 
-    def finalize(self, block: Block, age_ms: NDArray[np.int64], clock_ms: NDArray[np.int64]) -> Block:
-        return np.log1p(block * np.exp2(-age_ms[:, None] / self.half_life_ms))
+    @staticmethod
+    def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
+        return np.log1p(block * weight)
 
 
 @dataclasses.dataclass(frozen=True)

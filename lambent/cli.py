@@ -98,7 +98,8 @@ def load_commands() -> dict[str, Command]:
 
 def _load(entry: importlib.metadata.EntryPoint) -> Command:
     try:
-        return entry.load()  # type: ignore[no-any-return]
+        command: Command = entry.load()
+        return command
     except ImportError as error:
         missing = error
 

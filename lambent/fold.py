@@ -98,17 +98,16 @@ def fold(features: FeatureSet, state: FoldState, user: Rows, events: Events, til
 def wave_rows(user: Rows) -> list[Rows]:
     """Indices of the first event of each user, of the second, and so on."""
     order = np.argsort(user, kind="stable")
-    first = np.r_[True, user[order][1:] != user[order][:-1]][: len(user)]
-    starts = np.flatnonzero(first)
-    rank = np.arange(len(user)) - np.repeat(starts, np.diff(np.r_[starts, len(user)]))
+    starts = np.flatnonzero(np.diff(user[order], prepend=-1))
+    rank = np.arange(len(user)) - np.repeat(starts, np.diff(starts, append=len(user)))
     by_rank = np.argsort(rank, kind="stable")
     return np.split(order[by_rank], np.cumsum(np.bincount(rank))[:-1]) if len(user) else []
 
 
 def _mark(state: FoldState, waves: list[Rows], user: Rows, events: Events) -> NDArray[np.bool_]:
-    clock_ms = np.maximum.reduce([state.sessions["clock_ms"], state.base["clock_ms"], state.tile["clock_ms"]])
-    state.sessions["clock_ms"] = clock_ms
-    clock_ms = clock_ms.copy()
+    for profiles in (state.base, state.tile):
+        np.maximum(state.sessions["clock_ms"], profiles["clock_ms"], out=state.sessions["clock_ms"])
+    clock_ms = state.sessions["clock_ms"].copy()
     expired = np.zeros(len(events), bool)
     for rows in waves:
         seen = events[rows]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lambent.aggregates import Aggregate, Block
 from lambent.encoding import Events
+from lambent.lifting import Lifter
 from lambent.taxonomy import Taxonomy
 
 Profiles = NDArray[np.void]
@@ -41,6 +42,7 @@ class Layout:
         self.width = widths
         fields = [(group, members[0].dtype, (widths[group],)) for group, members in self.groups.items()]
         self.dtype = np.dtype([("clock_ms", "i8"), *fields])
+        self._lifters = {group: Lifter(members, taxonomy) for group, members in self.groups.items()}
         self._half_lives_ms, self._half_life_of = np.unique(self.half_lives_ms, return_inverse=True)
 
     @functools.cached_property
@@ -66,8 +68,8 @@ class Layout:
         """[n] profiles that have seen one event each, the clock being the event's time."""
         profiles = np.zeros(len(events), self.dtype)
         profiles["clock_ms"] = events["t_ms"]
-        for aggregate in self.aggregates:
-            self.block(profiles, aggregate)[:] = aggregate.lift(events, self.taxonomy)
+        for group, lifter in self._lifters.items():
+            profiles[group] = lifter(events)
         return profiles
 
     def merge(self, left: Profiles, right: Profiles) -> Profiles:
@@ -89,16 +91,15 @@ class Layout:
 
     def finalize(self, profiles: Profiles, clock_ms: NDArray[np.int64]) -> NDArray[np.float32]:
         """[n, features] the model's view of the profiles as of ``clock_ms`` [n], which no profile is later than."""
-        age_ms = np.where(profiles["clock_ms"] == 0, 0, clock_ms - profiles["clock_ms"])
-        blocks = [a.finalize(self.block(profiles, a), age_ms, clock_ms) for a in self.aggregates]
-        return np.concatenate(blocks, axis=1).astype(np.float32)
+        weight = self.weight(np.where(profiles["clock_ms"] == 0, 0, profiles["clock_ms"] - clock_ms))
+        blocks = [members[0].finalize(profiles[group], clock_ms, weight) for group, members in self.groups.items()]
+        return np.concatenate(blocks, axis=1, dtype=np.float32, casting="same_kind")
 
     @functools.cached_property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the columns of ``finalize``."""
-        return tuple(
-            a.name if a.width == 1 else f"{a.name}[{column}]" for a in self.aggregates for column in range(a.width)
-        )
+        """Names of the columns of ``finalize``: group by group, in the order of declaration."""
+        members = [a for group in self.groups.values() for a in group]
+        return tuple(a.name if a.width == 1 else f"{a.name}[{column}]" for a in members for column in range(a.width))
 
     def fold(self, events: Events, user: NDArray[np.int64], users: int) -> Profiles:
         """[users] profiles of marked events ``events`` [n] of users ``user`` [n], in any order: the batch form.

@@ -30,7 +30,9 @@ class Settings(BaseSettings):
     )
 
     root: AbsolutePath = Field(Path("var"), description="Folder for everything that Lambent keeps on this machine.")
-    tables: str = Field("", description="Root of the Delta tables, a folder or an object-store URL; default: ROOT/tables.")
+    tables: str = Field(
+        "", description="Root of the Delta tables, a folder or an object-store URL; default: ROOT/tables."
+    )
     artifacts: str = Field("", description="Folder of the exported models; default: ROOT/models.")
     store_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6390/0"), description="Valkey or Redis: redis://, rediss:// or unix://."

@@ -81,7 +81,12 @@ def _repeats(before: Sessions, after: Sessions, events: Events) -> list[NDArray[
 
 
 def _affinity(
-    features: FeatureSet, affinity: Affinity, base: Profiles, tile: Profiles, events: Events, clock_ms: NDArray[np.int64]
+    features: FeatureSet,
+    affinity: Affinity,
+    base: Profiles,
+    tile: Profiles,
+    events: Events,
+    clock_ms: NDArray[np.int64],
 ) -> NDArray[np.float64]:
     column = features.profile.column[affinity.name] + affinity.bucket(events)
     value = _decayed_at(features, column, base, tile, clock_ms)

@@ -32,7 +32,7 @@ TILE_MS = 1_000
 def same(left: Profiles, right: Profiles, *, layout: Layout = FEATURES.profile, stored: bool = False) -> None:
     """Equal as the law means it; says which aggregates are not."""
     found = {name for name, rows in differs(layout, left, right, stored=stored).items() if rows.any()}
-    assert not found, {name: (left, right) for name in found}
+    assert not found, dict.fromkeys(found, (left, right))
 
 
 def expected(features: FeatureSet, log: list[tuple[Event, int]]) -> Profiles:

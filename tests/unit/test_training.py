@@ -28,7 +28,10 @@ def slow_sessions(log: list[tuple[Event, int]]) -> list[tuple[str, list[str], li
             if not late:
                 sessions[-1][1].append(event)
             clock_ms = max(clock_ms or 0, t_ms)
-    return [(user, [e.id for e in events], [_label(events[n + 1 :]) for n in range(len(events))]) for user, events in sessions]
+    return [
+        (user, [e.id for e in events], [_label(events[n + 1 :]) for n in range(len(events))])
+        for user, events in sessions
+    ]
 
 
 def _label(following: list[Event]) -> str:
