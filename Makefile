@@ -34,7 +34,7 @@ check: setup ## Check format, lint, types and the walls between packages
 	$(call say,Types: mypy)
 	mypy
 	$(call say,Walls between packages: import-linter)
-	lint-imports --no-logo --no-timings 2>&1
+	lint-imports --no-logo
 
 .PHONY: format
 format: setup ## Format the code and mend what the linter can
