@@ -17,6 +17,9 @@ META = "lambent:meta"
 """Hash: ``partitions`` (P, fixed when the store is made), ``tile_ms``, ``schema``, ``floor_ms`` (tiles that start before it
 are in every snapshot that may be rolled back to)."""
 
+ARCHIVER = "lambent:archiver"
+"""Who archives. It only saves double work; the transactions of the Delta tables are the fence."""
+
 
 def pseudonym(raw_id: str, key: bytes) -> str:
     """The user key: ``base64url(HMAC-SHA-256(key, raw id)[:16])`` without padding, 22 characters (RFC 2104, RFC 4648).
@@ -75,3 +78,8 @@ def live(p: int, user: str) -> str:
 def intent(p: int, user: str) -> str:
     """The newest intent, as JSON; only the worker writes it."""
     return f"intent:{{{p}}}:{user}"
+
+
+def trimmed(p: int) -> str:
+    """Id up to which the stream has been trimmed: a worker whose position is before it has lost entries."""
+    return f"trimmed:{{{p}}}"

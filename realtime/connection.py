@@ -1,0 +1,67 @@
+"""Connections to Valkey or Redis: hiredis, raw binary replies, no silent retries.
+
+A retry inside the client could send a write twice; every caller here decides itself what a lost reply means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from lambent.errors import SettingsError, StoreError
+
+SOCKET_TIMEOUT_S = 10.0
+"""A reply that takes longer is given up; a blocking read asks for less."""
+
+GONE = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
+"""The store cannot be reached just now."""
+
+
+def connect(url: str) -> Any:
+    """A client on ``redis://``, ``rediss://`` or ``unix://`` whose replies are the server's, unparsed.
+
+    Raises:
+        SettingsError: the URL is of no known form. Its text is not repeated, since it may hold a password.
+    """
+    try:
+        client = redis.Redis.from_url(url, protocol=2, socket_timeout=SOCKET_TIMEOUT_S, retry=Retry(NoBackoff(), 0))
+    except ValueError as error:
+        raise _bad_url() from error
+    client.response_callbacks.clear()
+    return client
+
+
+def connect_async(url: str) -> Any:
+    """The same for asyncio."""
+    try:
+        client = redis.asyncio.Redis.from_url(
+            url, protocol=2, socket_timeout=SOCKET_TIMEOUT_S, retry=AsyncRetry(NoBackoff(), 0)
+        )
+    except ValueError as error:
+        raise _bad_url() from error
+    client.response_callbacks.clear()
+    return client
+
+
+def _bad_url() -> SettingsError:
+    return SettingsError("LAMBENT_STORE_URL is not a URL of a store.", "Use redis://, rediss:// or unix://.")
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Turn the client's errors into ``StoreError``."""
+    try:
+        yield
+    except GONE as error:
+        raise StoreError(
+            f"The store cannot be reached ({error}).", "Is it running? Start one: lambent store."
+        ) from error
+    except redis.exceptions.RedisError as error:
+        raise StoreError(f"The store refused a command ({error}).") from error

@@ -1,0 +1,120 @@
+"""What worker and archiver count, for Prometheus and for their report at the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter as Tally
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from lambent.errors import DataError
+
+KEPT_LATENCIES = 100_000
+UPPER_MS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 100, 200, 500, 1_000, 5_000)
+_SECONDS = tuple(ms / 1000 for ms in UPPER_MS)
+
+
+class WorkerMetrics:
+    """Counters of one worker. Latency is from the log's taking an event to its intent's being readable, in ms."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.tally: Tally[str] = Tally()
+        self.rejected_by: Tally[str] = Tally()
+        self.latencies_ms: deque[float] = deque(maxlen=KEPT_LATENCIES)
+        make = {"registry": self.registry}
+        self._events = Counter("lambent_worker_events", "Events applied.", **make)
+        self._rejected = Counter("lambent_worker_rejected", "Entries that are no events.", ["reason"], **make)
+        self._duplicates = Counter("lambent_worker_duplicates", "Copies dropped.", **make)
+        self._late = Counter("lambent_worker_late", "Events that went to the profile only.", **make)
+        self._dead = Counter("lambent_worker_dead", "Entries given up.", **make)
+        self._fenced = Counter("lambent_worker_fenced", "Batches void because another worker was first.", **make)
+        self._failures = Gauge("lambent_worker_model_failures", "Failures of models by kind.", ["kind"], **make)
+        self._size = Histogram(
+            "lambent_worker_batch_events", "Entries of a batch.", buckets=(1, 2, 4, 8, 16, 64, 256, 512, 2048), **make
+        )
+        self.step_s = Histogram(
+            "lambent_worker_step_seconds", "Folding and predicting a batch.", buckets=_SECONDS, **make
+        )
+        self.commit_s = Histogram("lambent_worker_commit_seconds", "Committing a batch.", buckets=_SECONDS, **make)
+        self._latency = Histogram(
+            "lambent_worker_latency_seconds", "From the log to a readable intent.", buckets=_SECONDS, **make
+        )
+        self._lag = Gauge("lambent_worker_lag_ms", "Age of the newest committed entry when it was committed.", **make)
+        self.partitions = Gauge("lambent_worker_partitions", "Partitions held.", **make)
+
+    def committed(
+        self,
+        *,
+        entries: int,
+        applied: int,
+        late: int,
+        duplicates: int,
+        dead: int,
+        rejected: Tally[str],
+        answered_ms: list[int],
+    ) -> None:
+        """Count a batch that has just been committed; ``answered_ms`` are its intents' ingest times."""
+        now_ms = time.time() * 1000
+        self.tally.update(entries=entries, events=applied, late=late, duplicates=duplicates, dead=dead, batches=1)
+        self.rejected_by.update(rejected)
+        for counter, n in (
+            (self._events, applied),
+            (self._late, late),
+            (self._duplicates, duplicates),
+            (self._dead, dead),
+        ):
+            counter.inc(n)
+        for reason, n in rejected.items():
+            self._rejected.labels(reason).inc(n)
+        self._size.observe(entries)
+        for ingest_ms in answered_ms:
+            self.latencies_ms.append(now_ms - ingest_ms)
+            self._latency.observe((now_ms - ingest_ms) / 1000)
+        if answered_ms:
+            self._lag.set(now_ms - answered_ms[-1])
+
+    def fenced(self) -> None:
+        """Count a batch that another worker made void."""
+        self.tally["fenced"] += 1
+        self._fenced.inc()
+
+    def models(self, failures: Tally[str]) -> None:
+        """Show the failures of models."""
+        for kind, n in failures.items():
+            self._failures.labels(kind).set(n)
+
+    def report(self) -> dict[str, Any]:
+        """What the worker did: counts, and exact percentiles over its last ``KEPT_LATENCIES`` answers."""
+        latencies = np.array(self.latencies_ms or [0.0])
+        p50, p99 = np.percentile(latencies, [50, 99]).round(3).tolist()
+        edges = [0.0, *UPPER_MS, max(float(latencies.max()), UPPER_MS[-1]) + 1]
+        counts = np.histogram(latencies, edges)[0].tolist() if self.latencies_ms else [0] * (len(edges) - 1)
+        names = ("events", "duplicates", "late", "dead", "fenced", "batches")
+        return {
+            **{name: self.tally[name] for name in names},
+            "rejected": dict(self.rejected_by),
+            "p50_ms": p50,
+            "p99_ms": p99,
+            "latencies_ms_histogram": [[upper, n] for upper, n in zip([*UPPER_MS, None], counts, strict=True)],
+        }
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Write a report as JSON, whole or not at all.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    draft = path.with_suffix(".draft")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(report, indent=2) + "\n")
+        draft.replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror}).") from error

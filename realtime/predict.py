@@ -1,0 +1,168 @@
+"""Which session runs on which model version, and what the models say, wave by wave."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lambent.control import ModelEntry, decode_control
+from lambent.errors import ModelError
+from lambent.events import Rejection
+from lambent.features import FeatureSet
+from lambent.fold import Wave
+from realtime.logs import fields, get_logger
+from realtime.model import LiteRtModel, Model
+
+KEPT = 3
+"""Versions that a partition remembers: a session finishes on the one that it began with."""
+BASE_RATE = "base-rate"
+"""What an intent names as its model while there is none."""
+
+log = get_logger("predict")
+
+Load = Callable[[ModelEntry], Model]
+
+
+class Control(msgspec.Struct, frozen=True):
+    """What the control entries up to a partition's position have set; ``control:{p}`` holds it as JSON.
+
+    Attributes:
+        models: the newest last; sessions that begin run on it.
+    """
+
+    models: tuple[ModelEntry, ...] = ()
+
+    @property
+    def newest(self) -> int:
+        """Version that a session which begins now runs on; 0: none yet."""
+        return self.models[-1].version if self.models else 0
+
+
+def read_control(data: bytes | None) -> Control:
+    """The state in ``control:{p}``; the empty one where the key is missing."""
+    return msgspec.json.decode(data, type=Control) if data else Control()
+
+
+class Models:
+    """Loaded models by version, and what is said where there is none.
+
+    Args:
+        features: the feature set.
+        load: loads an artifact; None: LiteRT.
+    """
+
+    def __init__(self, features: FeatureSet, load: Load | None = None) -> None:
+        self.features = features
+        self.failures: Counter[str] = Counter()  # "load", "step", "missing"
+        self._load = load or (lambda entry: LiteRtModel(Path(entry.folder), features, entry.sha256))
+        self._loaded: dict[ModelEntry, Model | None] = {}
+        self._base_rates = np.array(features.taxonomy.base_rates)
+
+    def enter(self, control: Control, data: bytes) -> tuple[Control, Rejection | None]:
+        """The control state after one more entry. A model that cannot be loaded leaves the state as it was."""
+        entry = decode_control(data)
+        if isinstance(entry, Rejection):
+            return control, entry
+        if self.get(entry) is None:
+            return control, None
+        others = tuple(one for one in control.models if one.version != entry.version)
+        return Control((*others, entry)[-KEPT:]), None
+
+    def get(self, entry: ModelEntry) -> Model | None:
+        """The model of an entry, loaded at first use; None where it cannot be loaded, which is tried once."""
+        if entry not in self._loaded:
+            self._loaded[entry] = self._try(entry)
+        return self._loaded[entry]
+
+    def _try(self, entry: ModelEntry) -> Model | None:
+        try:
+            model = self._load(entry)
+            if model.version != entry.version:
+                raise ModelError(f"{entry.folder} holds version {model.version}, not {entry.version}.")
+        except Exception as error:  # whatever is wrong with an artifact, events go on being answered
+            self.failures["load"] += 1
+            log.error(fields("model-not-loadable", version=entry.version, reason=error))
+            return None
+        log.info(fields("model-loaded", version=entry.version, features=self.features.hash))
+        return model
+
+    def keep(self, controls: list[Control]) -> None:
+        """Forget the models that no partition remembers."""
+        wanted = {entry for control in controls for entry in control.models}
+        self._loaded = {entry: model for entry, model in self._loaded.items() if entry in wanted}
+
+    def base_rates(self, n: int) -> NDArray[np.float64]:
+        """[n, intents] what is said without a model."""
+        return np.tile(self._base_rates, (n, 1))
+
+
+@dataclasses.dataclass
+class Runs:
+    """On which version the sessions of n users run, and their states.
+
+    Attributes:
+        models: the loaded models.
+        controls: [users] the control state of each user's partition.
+        version: [users] version that the user's session runs on; 0: none. Changed in place.
+        state: [users, 64] changed in place.
+    """
+
+    models: Models
+    controls: list[Control]
+    version: NDArray[np.uint32]
+    state: NDArray[np.float32]
+
+    def answer(self, wave: Wave) -> tuple[NDArray[np.float64], NDArray[np.uint32]]:
+        """[m, intents] probabilities and [m] versions that spoke (0: base rates) for one wave."""
+        self._begin(wave.user[wave.starts], wave.profile)
+        probabilities = self.models.base_rates(len(wave.user))
+        spoke = np.zeros(len(wave.user), np.uint32)
+        for version, rows in _groups(self.version[wave.user]):
+            if version and self._step(wave, version, rows, probabilities):
+                spoke[rows] = version
+        return probabilities, spoke
+
+    def _begin(self, users: NDArray[np.int64], profile: NDArray[np.float32]) -> None:
+        self.version[users] = [self.controls[user].newest for user in users]
+        self.state[users] = 0
+        for version, rows in _groups(self.version[users]):
+            model = self._model(version, users[rows[0]])
+            if model is None:
+                continue
+            try:
+                self.state[users[rows]] = model.start(profile[rows])
+            except Exception as error:
+                self._failed(version, error)
+
+    def _step(self, wave: Wave, version: int, rows: NDArray[np.int64], probabilities: NDArray[np.float64]) -> bool:
+        users = wave.user[rows]
+        model = self._model(version, users[0])
+        if model is None:
+            self.models.failures["missing"] += len(rows)
+            return False
+        try:
+            state, said = model.step(self.state[users], wave.ids[rows], wave.floats[rows])
+        except Exception as error:
+            self._failed(version, error)
+            return False
+        self.state[users], probabilities[rows] = state, said
+        return True
+
+    def _model(self, version: int, user: int) -> Model | None:
+        entries = (entry for entry in self.controls[user].models if entry.version == version)
+        return next((self.models.get(entry) for entry in entries), None)
+
+    def _failed(self, version: int, error: Exception) -> None:
+        """A model that fails must not take the events with it: they are folded, and answered with base rates."""
+        self.models.failures["step"] += 1
+        log.error(fields("model-failed", version=version, reason=error))
+
+
+def _groups(versions: NDArray[np.uint32]) -> list[tuple[int, NDArray[np.int64]]]:
+    return [(int(version), np.flatnonzero(versions == version)) for version in np.unique(versions)]

@@ -1,0 +1,201 @@
+"""From a batch and its users' bytes to what is committed: fold, predict, decide. It talks to nobody."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lambent.encoding import Events, encode_events
+from lambent.errors import StoreError
+from lambent.events import Event, Intent
+from lambent.features import FeatureSet
+from lambent.fold import FoldState, fold
+from lambent.policy import Rule, decide, rules_for
+from realtime.batch import Admitted, Batch
+from realtime.commit import Commit
+from realtime.logs import fields, get_logger
+from realtime.predict import BASE_RATE, Control, Models, Runs
+from realtime.users import Users, duplicates, fold_state, read_users, remember, write_users
+
+DIGITS = 6
+"""Decimals of a probability that is written."""
+
+Rows = NDArray[np.int64]
+log = get_logger("process")
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What became of a batch's events.
+
+    Attributes:
+        records: live records by user.
+        intents: intents of events that are not late, in the batch's order, with their partitions.
+        applied, late, duplicates: how many events; the late ones are applied too.
+    """
+
+    records: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    intents: list[tuple[int, Intent]] = dataclasses.field(default_factory=list)
+    applied: int = 0
+    late: int = 0
+    duplicates: int = 0
+
+
+class Processor:
+    """Folds and answers batches.
+
+    Args:
+        features: the feature set.
+        models: the loaded models.
+        tile_ms: tile width.
+        rules: the policy; None: what is shipped.
+    """
+
+    def __init__(self, features: FeatureSet, models: Models, tile_ms: int, rules: Sequence[Rule] | None = None) -> None:
+        self.features, self.models, self.tile_ms = features, models, tile_ms
+        self._rules = rules_for(features.taxonomy) if rules is None else tuple(rules)
+
+    def run(self, batch: Batch, users: dict[str, int], values: Sequence[bytes | None], floor_ms: int) -> Outcome:
+        """Fold and answer all events, giving up those that cannot be folded (into ``batch.dead``).
+
+        Args:
+            batch: the events.
+            users: row of each user in ``values``.
+            values: for each user its profile and live record.
+            floor_ms: tiles before it are dropped.
+        """
+        events = batch.events
+        while events:
+            try:
+                return self._run(events, batch, users, values, floor_ms)
+            except StoreError:  # the store holds what this version cannot read: no event's fault
+                raise
+            except Exception as error:
+                poison = self._poison(events, batch, users, values, floor_ms)
+                reason = f"{type(error).__name__}: {error}"[:200]
+                log.error(
+                    fields("dead-letter", partition=events[poison].partition, id=events[poison].id, error=type(error))
+                )
+                batch.give_up(events[poison], reason)
+                events = [*events[:poison], *events[poison + 1 :]]
+        return Outcome()
+
+    def _poison(
+        self, events: list[Admitted], batch: Batch, users: dict[str, int], values: Sequence[bytes | None], floor_ms: int
+    ) -> int:
+        """Index of the event with which the shortest failing beginning ends, by bisection."""
+        works, fails = 0, len(events)
+        while fails - works > 1:
+            middle = (works + fails) // 2
+            try:
+                self._run(events[:middle], batch, users, values, floor_ms)
+                works = middle
+            except Exception:
+                fails = middle
+        return fails - 1
+
+    def _run(
+        self, events: list[Admitted], batch: Batch, users: dict[str, int], values: Sequence[bytes | None], floor_ms: int
+    ) -> Outcome:
+        encoded = encode_events(
+            [one.event for one in events], [one.ingest_ms for one in events], self.features.taxonomy
+        )
+        user = np.array([users[one.event.user] for one in events], np.int64)
+        first_ms = np.full(len(users), np.iinfo(np.int64).max)
+        np.minimum.at(first_ms, user, encoded["ingest_ms"])
+        known = read_users(self.features, values, first_ms)
+        fresh = np.flatnonzero(~duplicates(known.fixed["recent"], user, encoded["id"]))
+        known.fixed["recent"] = remember(known.fixed["recent"], user[fresh], encoded["id"][fresh])
+        state = fold_state(self.features, known)
+        controls = _controls(batch, events, user, len(users))
+        said = self._fold(state, known, controls, user[fresh], kept := encoded[fresh])
+        changed = np.unique(user[fresh])
+        outcome = Outcome(applied=len(fresh), late=int(kept["late"].sum()), duplicates=len(events) - len(fresh))
+        records = write_users(self.features, known, state, self.tile_ms, floor_ms)
+        names = list(users)
+        outcome.records = {names[row]: records[row] for row in changed}
+        outcome.intents = self._intents(said, [events[i] for i in fresh], user[fresh], known, state)
+        return outcome
+
+    def _fold(self, state: FoldState, known: Users, controls: list[Control], user: Rows, events: Events) -> Said:
+        """Step the fold and the models through the waves."""
+        n, intents = len(events), len(self.features.taxonomy.intents)
+        said = Said(np.zeros((n, intents)), np.zeros(n, np.uint32), np.zeros(n, np.int64))
+        runs = Runs(self.models, controls, known.fixed["model"], known.fixed["state"])
+        for wave in fold(self.features, state, user, events, self.tile_ms):
+            said.probabilities[wave.event], said.version[wave.event] = runs.answer(wave)
+            said.session_events[wave.event] = wave.session_events
+        return said
+
+    def _intents(
+        self, said: Said, events: list[Admitted], user: Rows, known: Users, state: FoldState
+    ) -> list[tuple[int, Intent]]:
+        names = self.features.taxonomy.intents
+        rounded = np.round(said.probabilities, DIGITS).tolist()
+        cutoffs_ms = known.cutoff_ms[user].tolist()
+        return [
+            (one.partition, self._intent(one, dict(zip(names, rounded[i], strict=True)), version, seen, cutoffs_ms[i]))
+            for i, (one, version, seen) in enumerate(
+                zip(events, said.version.tolist(), said.session_events.tolist(), strict=True)
+            )
+            if seen
+        ]
+
+    def _intent(
+        self, one: Admitted, probabilities: dict[str, float], version: int, seen: int, cutoff_ms: int
+    ) -> Intent:
+        event: Event = one.event
+        return Intent(
+            user=event.user, event_id=event.id, event_ms=event.event_ms, ingest_ms=one.ingest_ms,
+            probabilities=probabilities, model=str(version) if version else BASE_RATE, cutoff_ms=cutoff_ms,
+            actions=decide(self._rules, probabilities), session_events=seen,
+        )  # fmt: skip
+
+
+@dataclasses.dataclass
+class Said:
+    """What was said of n events: [n, intents] probabilities, [n] model version, [n] events of the session (0: late)."""
+
+    probabilities: NDArray[np.float64]
+    version: NDArray[np.uint32]
+    session_events: Rows
+
+
+def _controls(batch: Batch, events: list[Admitted], user: Rows, users: int) -> list[Control]:
+    """For each user the control state of its partition."""
+    controls = [Control()] * users
+    for row, one in zip(user.tolist(), events, strict=True):
+        controls[row] = batch.slices[one.partition].control
+    return controls
+
+
+def commits_of(batch: Batch, outcome: Outcome) -> list[Commit]:
+    """What each partition's part of the batch changes."""
+    encoded: dict[int, list[bytes]] = {}
+    newest: dict[int, dict[str, bytes]] = {}
+    live: dict[int, dict[str, bytes]] = {}
+    for partition, intent in outcome.intents:
+        data = _encode(intent)
+        encoded.setdefault(partition, []).append(data)
+        newest.setdefault(partition, {})[intent.user] = data
+    where = {one.event.user: one.partition for one in batch.events}
+    for user, record in outcome.records.items():
+        live.setdefault(where[user], {})[user] = record
+    return [
+        Commit(
+            partition=p,
+            start=part.start,
+            end=part.end,
+            control=b"" if part.control == part.before else _encode(part.control),
+            live=live.get(p, {}),
+            newest=newest.get(p, {}),
+            intents=b"[" + b",".join(encoded[p]) + b"]" if p in encoded else b"",
+            dead=tuple(batch.dead.get(p, ())),
+        )
+        for p, part in batch.slices.items()
+    ]

@@ -1,0 +1,203 @@
+"""The store as the realtime layer sees it: streams, positions, users' keys, and the commit of a batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import redis
+
+from lambent import keys
+from lambent.control import ControlEntry, encode_control
+from lambent.errors import FencedError, StoreError
+from lambent.settings import Settings
+from realtime import ids
+from realtime.commit import SCRIPT, Commit
+from realtime.connection import connect, in_words
+
+SCHEMA = 1
+SHA = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
+
+Entry = tuple[bytes, bytes, bytes]
+"""A stream entry: id, field (``e`` an event, ``c`` a control entry, ``m`` a marker), bytes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Meta:
+    """``lambent:meta``.
+
+    Attributes:
+        partitions: P, fixed when the store is made.
+        tile_ms: tile width on the ingest clock, fixed too.
+        floor_ms: tiles that start before it are in every snapshot that may be rolled back to.
+        cutoff_ms: T of the newest publish; 0: none.
+        published: every T that was published, in order.
+    """
+
+    partitions: int
+    tile_ms: int
+    floor_ms: int = 0
+    cutoff_ms: int = 0
+    published: tuple[int, ...] = ()
+
+
+class Store:
+    """A connection to the store of ``meta.partitions`` partitions. Its replies are bytes.
+
+    Args:
+        url: redis://, rediss:// or unix://.
+        client: what to send commands by; None connects to the URL.
+
+    Every method raises redis-py's ``ConnectionError`` or ``TimeoutError`` when the store is gone
+    (``connection.GONE``); nothing is sent twice behind the caller's back.
+    """
+
+    def __init__(self, url: str, client: Any = None) -> None:
+        self.client = connect(url) if client is None else client
+
+    def call(self, *command: bytes | str | int) -> Any:
+        """Send one command; the server's reply as it is."""
+        return self.client.execute_command(*command)
+
+    def pipe(self, commands: Iterable[Sequence[bytes | str | int]]) -> list[Any]:
+        """Send commands together; their replies in order, an error being a reply too."""
+        pipeline = self.client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies: list[Any] = pipeline.execute(raise_on_error=False) if len(pipeline) else []
+        return replies
+
+    def pipe_or_raise(self, commands: Iterable[Sequence[bytes | str | int]]) -> list[Any]:
+        """The same, raising the first error."""
+        replies = self.pipe(commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    # Meta
+
+    def meta(self) -> Meta | None:
+        """What ``lambent:meta`` says; None where no store has been made."""
+        flat = self.call("HGETALL", keys.META)
+        found = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
+        if "partitions" not in found:
+            return None
+        published = msgspec.json.decode(found.get("published", b"[]"), type=tuple[int, ...])
+        numbers = {name: int(found.get(name, 0)) for name in ("partitions", "tile_ms", "floor_ms", "cutoff_ms")}
+        return Meta(**numbers, published=published)
+
+    def create_meta(self, partitions: int, tile_ms: int) -> None:
+        """Make the store, unless it is made."""
+        values = {"partitions": partitions, "tile_ms": tile_ms, "schema": SCHEMA, "floor_ms": 0}
+        self.pipe_or_raise(("HSETNX", keys.META, name, value) for name, value in values.items())
+
+    # The log
+
+    def read(self, positions: Mapping[int, bytes], count: int, block_ms: int) -> dict[int, list[Entry]]:
+        """Entries of many partitions' streams after ``positions``, at most ``count`` of each.
+
+        Waits up to ``block_ms`` for the first one; 0 does not wait.
+        """
+        if not positions:
+            return {}
+        wait: list[bytes | str | int] = ["BLOCK", block_ms] if block_ms else []
+        streams = [keys.events(p) for p in positions]
+        reply = self.call("XREAD", "COUNT", count, *wait, "STREAMS", *streams, *positions.values())
+        return {partition_of(key): [entry(one) for one in found] for key, found in reply or ()}
+
+    def append(self, entries: Iterable[tuple[int, bytes, bytes]]) -> list[bytes]:
+        """Add (partition, field, bytes) to the streams, in order; the ids that they got."""
+        return self.pipe_or_raise(("XADD", keys.events(p), "*", field, data) for p, field, data in entries)
+
+    def publish_control(self, control: ControlEntry, partitions: int) -> list[bytes]:
+        """Put a control entry into every partition's log; the ids that it got."""
+        data = encode_control(control)
+        return self.append((p, b"c", data) for p in range(partitions))
+
+    def last_ids(self, partitions: Sequence[int]) -> list[bytes]:
+        """The id of each stream's last entry ever added; ``0-0`` where there is none."""
+        replies = self.pipe(("XINFO", "STREAM", keys.events(p)) for p in partitions)
+        return [ids.START if isinstance(r, Exception) else _pairs(r)[b"last-generated-id"] for r in replies]
+
+    # The worker
+
+    def positions(self, partitions: Iterable[int]) -> list[bytes]:
+        """The position of each partition."""
+        replies = self.pipe_or_raise(("GET", keys.position(p)) for p in partitions)
+        return [reply or ids.START for reply in replies]
+
+    def users(self, wanted: Mapping[int, Sequence[str]]) -> list[bytes | None]:
+        """The profile and the live record of users by partition: two values a user, in the mapping's order."""
+        commands = (
+            ["MGET", *(key for user in users for key in (keys.profile(p, user), keys.live(p, user)))]
+            for p, users in wanted.items()
+        )
+        return [value for reply in self.pipe_or_raise(commands) for value in reply]
+
+    def commit(self, commits: Sequence[Commit]) -> list[FencedError | None]:
+        """Commit batches, each in one transaction; for each None, or why nothing of it was written."""
+        replies = self.pipe(commit.command(SHA) for commit in commits)
+        if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
+            self.call("SCRIPT", "LOAD", SCRIPT)
+            again = self.pipe(c.command(SHA) for c, r in zip(commits, replies, strict=True) if _unknown(r))
+            rest = iter(again)
+            replies = [next(rest) if _unknown(reply) else reply for reply in replies]
+        return [_outcome(commit, reply) for commit, reply in zip(commits, replies, strict=True)]
+
+
+def _unknown(reply: Any) -> bool:
+    return isinstance(reply, redis.exceptions.NoScriptError)
+
+
+def _outcome(commit: Commit, reply: Any) -> FencedError | None:
+    if isinstance(reply, Exception):
+        raise reply
+    if reply == commit.end:
+        return None
+    return FencedError(
+        f"Partition {commit.partition} stands at {reply.decode()}, not at {commit.start.decode()}: another worker moved it."
+    )
+
+
+def partition_of(key: bytes) -> int:
+    """The partition that a key's hash tag names."""
+    return int(key[key.index(b"{") + 1 : key.index(b"}")])
+
+
+def entry(raw: Any) -> Entry:
+    """One entry of a reply: its id and first field; an entry with no field is of no known kind."""
+    entry_id, pairs = raw
+    return (entry_id, pairs[0], pairs[1]) if pairs else (entry_id, b"", b"")
+
+
+def _pairs(flat: Sequence[Any]) -> dict[bytes, Any]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def open_store(settings: Settings, *, create: bool = True) -> tuple[Store, Meta]:
+    """Connect, and check the store against the settings.
+
+    Args:
+        settings: name the URL, P and the tile width.
+        create: make the store where there is none.
+
+    Raises:
+        StoreError: it cannot be reached, was not made, or was made with other partitions or another tile width.
+    """
+    store = Store(settings.store_url.get_secret_value())
+    with in_words():
+        if create:
+            store.create_meta(settings.partitions, settings.tile_ms)
+        meta = store.meta()
+    if meta is None:
+        raise StoreError("There is no Lambent store at this URL.", "Start a worker or a server once: it makes one.")
+    for name, remedy in (("partitions", "rebuild the store"), ("tile_ms", "rebuild the store")):
+        made, asked = getattr(meta, name), getattr(settings, name)
+        if made != asked:
+            setting = f"LAMBENT_{name.upper()}"
+            raise StoreError(f"The store was made with {name}={made}; {setting} is {asked}.", f"Set it, or {remedy}.")
+    return store, meta

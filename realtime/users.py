@@ -1,0 +1,148 @@
+"""Users' bytes to the fold's state, and back: the batch profile and the live record meet here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lambent.features import FeatureSet
+from lambent.fold import FoldState
+from lambent.profile import Layout, Profiles
+from lambent.records import RECENT_IDS, LiveRecords, decode_live, decode_profiles, encode_live
+
+Rows = NDArray[np.int64]
+Tiles = list[tuple[int, Profiles]]
+
+
+@dataclasses.dataclass
+class Users:
+    """What is known of n users at the start of a batch.
+
+    Attributes:
+        fixed: [n] of ``live_dtype``; changed in place.
+        cutoff_ms: [n] cut-off of the profile that is used; 0: none.
+        older: for each user its tiles before the running one.
+        running: for each user the running tile, or None.
+        base: [n] the profile with the older tiles since its cut-off.
+    """
+
+    fixed: NDArray[np.void]
+    cutoff_ms: Rows
+    older: list[Tiles]
+    running: list[tuple[int, Profiles] | None]
+    base: Profiles
+
+
+def read_users(features: FeatureSet, values: Sequence[bytes | None], first_ms: Rows) -> Users:
+    """Decode and merge.
+
+    Args:
+        features: the feature set.
+        values: for each user the profile's and the live record's bytes, in turn.
+        first_ms: [n] ingest time of the user's first event in the batch. A profile that has seen it already (the worker
+            is behind the publish) is left out: it would show the event its own future.
+
+    Raises:
+        StoreError: a value is of another version or feature set.
+    """
+    profiles, cutoff_ms = decode_profiles(features, values[0::2])
+    records = decode_live(features, values[1::2])
+    reset_ms = records.fixed["reset_ms"]
+    cutoff_ms[cutoff_ms > first_ms] = 0
+    unused = (cutoff_ms == 0) | ((reset_ms > 0) & (cutoff_ms <= reset_ms))
+    profiles[unused] = features.profile.identity(1)
+    older, running = _split(records.tiles, cutoff_ms)
+    base = _merge_tiles(features.profile, profiles, older, cutoff_ms)
+    return Users(records.fixed, cutoff_ms, older, running, base)
+
+
+def _split(tiles: list[Tiles], cutoff_ms: Rows) -> tuple[list[Tiles], list[tuple[int, Profiles] | None]]:
+    """The running tile is the newest; one that the profile has seen is over."""
+    older, running = [], []
+    for row, own in enumerate(tiles):
+        runs = bool(own) and own[-1][0] >= cutoff_ms[row]
+        older.append(own[:-1] if runs else own)
+        running.append(own[-1] if runs else None)
+    return older, running
+
+
+def _merge_tiles(layout: Layout, profiles: Profiles, tiles: list[Tiles], cutoff_ms: Rows) -> Profiles:
+    """[n] profiles merged with the tiles that start at their cut-off or later, all in one go."""
+    kept = [(row, tile) for row, own in enumerate(tiles) for start_ms, tile in own if start_ms >= cutoff_ms[row]]
+    if not kept:
+        return profiles
+    user, stacked = np.array([row for row, _ in kept]), np.concatenate([tile for _, tile in kept])
+    clock_ms = profiles["clock_ms"].copy()
+    np.maximum.at(clock_ms, user, stacked["clock_ms"])
+    for group, members in layout.groups.items():
+        a, b = profiles[group], stacked[group]
+        if group == "decayed":
+            a = a * layout.weight(profiles["clock_ms"] - clock_ms)
+            b = b * layout.weight(stacked["clock_ms"] - clock_ms[user])
+        a = np.ascontiguousarray(a)
+        members[0].combine.at(a, user, b)
+        profiles[group] = a
+    profiles["clock_ms"] = clock_ms
+    return profiles
+
+
+def fold_state(features: FeatureSet, users: Users) -> FoldState:
+    """The fold's state of these users; the fold changes copies."""
+    n = len(users.fixed)
+    tile, start_ms = features.profile.identity(n), np.zeros(n, np.int64)
+    for row, running in enumerate(users.running):
+        if running is not None:
+            start_ms[row], tile[row] = running[0], running[1][0]
+    fixed = users.fixed
+    return FoldState(fixed["session"].copy(), users.base.copy(), tile, start_ms, fixed["reset_ms"].copy())
+
+
+def write_users(features: FeatureSet, users: Users, state: FoldState, tile_ms: int, floor_ms: int) -> list[bytes]:
+    """[n] live records after the batch.
+
+    Args:
+        features: the feature set.
+        users: as ``read_users`` gave them; ``fixed`` has the new model, state and recent ids.
+        state: after the fold.
+        tile_ms: tile width.
+        floor_ms: tiles that start before it are in every snapshot that counts, and are dropped.
+    """
+    users.fixed["session"], users.fixed["reset_ms"] = state.sessions, state.reset_ms
+    tiles = [list(own) for own in users.older]
+    for row, start_ms, tile in state.finished:
+        tiles[row].append((start_ms, tile))
+    from_ms = np.maximum(state.reset_ms // tile_ms * tile_ms, floor_ms)
+    for row, own in enumerate(tiles):
+        if state.tile["clock_ms"][row]:
+            own.append((int(state.tile_start_ms[row]), state.tile[row : row + 1]))
+        tiles[row] = [tile for tile in own if tile[0] >= from_ms[row]]
+    return encode_live(features, LiveRecords(users.fixed, tiles))
+
+
+def duplicates(recent: NDArray[np.uint64], user: Rows, ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """[m] true for events that their user's memory holds, or that came earlier in the batch.
+
+    Args:
+        recent: [n, RECENT_IDS] hashed ids that users remember.
+        user: [m] user of each event, in the log's order.
+        ids: [m] hashed ids.
+    """
+    known = (recent[user] == ids[:, None]).any(axis=1)
+    order = np.lexsort((ids, user))  # stable: the first copy stays first
+    same = (user[order][1:] == user[order][:-1]) & (ids[order][1:] == ids[order][:-1])
+    known[order[1:][same]] = True
+    return known
+
+
+def remember(recent: NDArray[np.uint64], user: Rows, ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """[n, RECENT_IDS] the memories after events ``ids`` [m] of users ``user`` [m]; the newest is last."""
+    n = len(recent)
+    who = np.concatenate([np.repeat(np.arange(n), RECENT_IDS), user])
+    all_ids = np.concatenate([recent.ravel(), ids])
+    order = np.argsort(who, kind="stable")
+    ends = np.cumsum(np.bincount(who, minlength=n))
+    newest: NDArray[np.uint64] = all_ids[order][ends[:, None] + np.arange(-RECENT_IDS, 0)]
+    return newest

@@ -1,0 +1,262 @@
+"""``lambent worker``: one loop that reads a micro-batch, folds it, answers it and commits it.
+
+    keep leases → read → admit → users' keys → fold, predict, decide → commit → count
+
+Nothing is kept in memory that the store does not have: after any error the worker goes on from the store's positions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lambent.cli import Command
+from lambent.errors import FencedError, UsageError
+from lambent.features import FeatureSet
+from lambent.settings import Settings
+
+if TYPE_CHECKING:
+    from realtime.batch import Batch
+    from realtime.commit import Commit
+    from realtime.predict import Load
+    from realtime.process import Outcome
+    from realtime.store import Meta, Store
+
+BATCH_ENTRIES = 512
+"""Entries of a micro-batch, about: each partition gives its share, but at least ``LEAST_ENTRIES``."""
+LEAST_ENTRIES = 32
+BLOCK_MS = 200
+"""How long a read waits for a first entry; also how soon a stop is noticed."""
+FLOOR_EVERY_S = 1.0
+
+
+class Worker:
+    """Works on partitions until told to stop.
+
+    Args:
+        store: the store; ``meta`` as it says.
+        meta: partitions and tile width.
+        features: the feature set.
+        partitions: which partitions to take; None: all that are free.
+        load: loads a model's artifact; None: LiteRT.
+        lease_ms: how long a lease outlives this worker; 0: no leases.
+        name: names the worker in its leases.
+    """
+
+    def __init__(
+        self, store: Store, meta: Meta, features: FeatureSet, *, partitions: Sequence[int] | None = None,
+        load: Load | None = None, lease_ms: int | None = None, name: str = "",
+    ) -> None:  # fmt: skip
+        from realtime.batch import Gate
+        from realtime.metrics import WorkerMetrics
+        from realtime.partitions import LEASE_MS, Partitions
+        from realtime.predict import Models
+        from realtime.process import Processor
+
+        self.store, self.meta = store, meta
+        self.metrics = WorkerMetrics()
+        self.models = Models(features, load)
+        name = name or f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}"
+        wanted = range(meta.partitions) if partitions is None else partitions
+        self.partitions = Partitions(store, wanted, name, LEASE_MS if lease_ms is None else lease_ms)
+        self._gate = Gate(features, self.models, meta.partitions)
+        self._processor = Processor(features, self.models, meta.tile_ms)
+        self._floor_ms, self._floor_due_s = meta.floor_ms, 0.0
+        self._in_doubt: list[tuple[Commit, Batch, Outcome]] = []
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set; a store that is gone is waited for.
+
+        Raises:
+            StoreError: the store holds what this version cannot read, or has lost entries.
+        """
+        from realtime.connection import GONE
+        from realtime.running import until_back
+
+        while not stop.is_set():
+            try:
+                self.turn()
+            except GONE:
+                until_back(stop, self._recover, GONE)
+        self._leave()
+
+    def turn(self, block_ms: int = BLOCK_MS) -> int:
+        """One micro-batch; returns how many entries it held."""
+        self.partitions.keep()
+        self._refresh_floor()
+        batch = self._read(block_ms)
+        if not batch.slices:
+            return 0
+        outcome = self._answer(batch)
+        self._commit(batch, outcome)
+        return sum(part.entries for part in batch.slices.values())
+
+    def _read(self, block_ms: int) -> Batch:
+        from realtime.batch import Batch, cut
+
+        held = self.partitions.held
+        if not any(own.ahead for own in held.values()):
+            count = max(LEAST_ENTRIES, BATCH_ENTRIES // max(len(held), 1))
+            positions = {p: own.position for p, own in held.items()}
+            for p, entries in self._read_entries(positions, count, block_ms).items():
+                held[p].ahead = entries
+        batch = Batch()
+        for p, own in held.items():
+            if own.ahead:
+                size = cut(own.ahead)
+                self._gate.take(batch, p, own.position, own.control, own.ahead[:size])
+                own.ahead = own.ahead[size:]
+        return batch
+
+    def _read_entries(self, positions: dict[int, bytes], count: int, block_ms: int) -> dict[int, Any]:
+        if positions:
+            return self.store.read(positions, count, block_ms)
+        time.sleep(block_ms / 1000)
+        return {}
+
+    def _answer(self, batch: Batch) -> Outcome:
+        """Read the users of the batch, fold and predict."""
+        wanted: dict[int, dict[str, None]] = {}
+        for one in batch.events:
+            wanted.setdefault(one.partition, {})[one.event.user] = None
+        values = self.store.users({p: list(names) for p, names in wanted.items()})
+        users = {name: row for row, name in enumerate(name for names in wanted.values() for name in names)}
+        with self.metrics.step_s.time():
+            return self._processor.run(batch, users, values, self._floor_ms)
+
+    def _commit(self, batch: Batch, outcome: Outcome) -> None:
+        from realtime.process import commits_of
+
+        commits = commits_of(batch, outcome)
+        self._in_doubt = [(commit, batch, outcome) for commit in commits]
+        with self.metrics.commit_s.time():
+            replies = self.store.commit(commits)
+        self._in_doubt = []
+        self._settle(batch, outcome, {commit.partition: reply for commit, reply in zip(commits, replies, strict=True)})
+
+    def _settle(self, batch: Batch, outcome: Outcome, replies: dict[int, FencedError | None]) -> None:
+        """Move on where the batch was committed; start again from the store where another worker was first."""
+        fenced = [p for p, reply in replies.items() if reply is not None]
+        for p in replies.keys() - set(fenced):
+            if p in self.partitions.held:
+                part, own = batch.slices[p], self.partitions.held[p]
+                own.position, own.control = part.end, part.control
+        if fenced:
+            for _ in fenced:
+                self.metrics.fenced()
+            self.partitions.load(fenced)
+        self._count(batch, outcome, set(fenced))
+
+    def _count(self, batch: Batch, outcome: Outcome, fenced: set[int]) -> None:
+        # With a partition fenced, the batch's other counts are an upper bound for this worker; the tables are exact.
+        answered = [intent.ingest_ms for p, intent in outcome.intents if p not in fenced]
+        if len(fenced) == len(batch.slices):
+            return
+        self.metrics.committed(
+            entries=sum(part.entries for p, part in batch.slices.items() if p not in fenced),
+            applied=outcome.applied,
+            late=outcome.late,
+            duplicates=outcome.duplicates,
+            dead=sum(len(given_up) for given_up in batch.dead.values()),
+            rejected=batch.rejected,
+            answered_ms=answered,
+        )
+        self.metrics.models(self.models.failures)
+        self.metrics.partitions.set(len(self.partitions.held))
+
+    def _recover(self) -> None:
+        """After the connection was lost: settle what is in doubt by the positions, and go on from them."""
+        doubtful, self._in_doubt = self._in_doubt, []
+        self.partitions.reload()
+        if doubtful:
+            _, batch, outcome = doubtful[0]
+            held = self.partitions.held
+            void = {
+                c.partition for c, _, _ in doubtful if c.partition not in held or held[c.partition].position != c.end
+            }
+            self._count(batch, outcome, void)
+
+    def _refresh_floor(self) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._floor_due_s:
+            self._floor_due_s = now_s + FLOOR_EVERY_S
+            meta = self.store.meta()
+            self._floor_ms = meta.floor_ms if meta else self._floor_ms
+            self.models.keep([own.control for own in self.partitions.held.values()])
+
+    def _leave(self) -> None:
+        from realtime.connection import GONE
+
+        try:
+            self.partitions.release()
+        except GONE:  # the leases run out by themselves
+            self.partitions.held.clear()
+
+
+def parse_partitions(text: str, partitions: int) -> list[int]:
+    """``0-7,12`` as a list of partitions.
+
+    Raises:
+        UsageError: it is no such list, or names a partition that the store does not have.
+    """
+    found: set[int] = set()
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            found.update(range(int(first), int(last or first) + 1))
+    except ValueError as error:
+        raise UsageError(f"--partitions {text!r} is not a list such as 0-7,12.") from error
+    if not found or min(found) < 0 or max(found) >= partitions:
+        raise UsageError(f"--partitions {text!r}: the store has partitions 0 to {partitions - 1}.")
+    return sorted(found)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--partitions", metavar="LIST", help="only these, e.g. 0-7,12 (default: all that are free)")
+    parser.add_argument("--lease-ms", type=int, metavar="MS", help="how long a dead worker's partitions stay taken")
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    """Work until SIGTERM or SIGINT; the report is also written to ROOT/reports/worker.json."""
+    from realtime.logs import fields, get_logger, start_logging
+    from realtime.metrics import write_report
+    from realtime.running import metrics_at, stop_on_signals
+    from realtime.store import open_store
+
+    start_logging()
+    store, meta = open_store(settings)
+    wanted = parse_partitions(arguments.partitions, meta.partitions) if arguments.partitions else None
+    features = FeatureSet(settings.load_taxonomy())
+    worker = Worker(store, meta, features, partitions=wanted, lease_ms=arguments.lease_ms)
+    stop = threading.Event()
+    log = get_logger("worker")
+    with stop_on_signals(stop), metrics_at(settings.metrics_port, worker.metrics.registry):
+        log.info(fields("started", partitions=meta.partitions, tile_ms=meta.tile_ms, features=features.hash))
+        try:
+            worker.run(stop)
+        finally:
+            report = worker.metrics.report()
+            write_report(settings.root / "reports" / "worker.json", report)
+    log.info(fields("stopped", **{k: v for k, v in report.items() if not isinstance(v, list)}))
+    return report
+
+
+COMMAND = Command(
+    help="fold live events and predict intents",
+    description=(
+        "Reads the partitions' streams, folds every event into its user's live record, predicts the user's intent and\n"
+        "commits both with the position in the log. Start as many as you like: each takes partitions that are free."
+    ),
+    examples=(
+        ("lambent worker", "all partitions that no other worker holds"),
+        ("lambent worker --partitions 0-7", "only these"),
+    ),
+    configure=configure,
+    run=run,
+)
