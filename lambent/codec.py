@@ -44,7 +44,7 @@ def pack(layout: Layout, profiles: Profiles, *, double: bool) -> list[bytes]:
 
 def _slices(data: bytes, lengths: NDArray[np.int64]) -> list[bytes]:
     ends = np.cumsum(lengths).tolist()
-    return [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    return [data[start:end] for start, end in zip([0, *ends][: len(ends)], ends, strict=True)]
 
 
 def unpack(layout: Layout, packed: Sequence[bytes], *, double: bool) -> Profiles:

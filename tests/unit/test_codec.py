@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambent.codec import pack, unpack
+from lambent.errors import DataError, StoreError
+from lambent.features import FeatureSet, shop_features
+from lambent.profile import Profiles
+from lambent.records import decode_profiles, encode_profiles
+from lambent.taxonomy import shop
+
+FEATURES = shop_features()
+LAYOUT = FEATURES.profile
+
+
+def some_profiles(seed: int, users: int) -> Profiles:
+    """Profiles of which about half the columns are the identity."""
+    random = np.random.default_rng(seed)
+    profiles = LAYOUT.identity(users)
+    profiles["clock_ms"] = random.integers(0, 2**41, users)
+    for group, members in LAYOUT.groups.items():
+        values = random.integers(1, 2**31, profiles[group].shape).astype(members[0].dtype)
+        profiles[group] = np.where(random.random(values.shape) < 0.5, values, members[0].identity)
+    return profiles
+
+
+@given(st.integers(0, 2**32), st.integers(0, 5))
+def test_a_packed_profile_unpacks_to_itself(seed: int, users: int) -> None:
+    profiles = some_profiles(seed, users)
+    np.testing.assert_array_equal(unpack(LAYOUT, pack(LAYOUT, profiles, double=True), double=True), profiles)
+
+
+def test_a_profile_takes_bytes_only_for_what_happened() -> None:
+    empty, full = pack(LAYOUT, LAYOUT.identity(1), double=False)[0], pack(LAYOUT, some_profiles(1, 1), double=False)[0]
+    assert len(empty) < 30 < len(full)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 40))
+def test_a_profile_that_was_cut_is_refused(seed: int, cut: int) -> None:
+    whole, other = pack(LAYOUT, some_profiles(seed, 2), double=True)
+    with pytest.raises(DataError):
+        unpack(LAYOUT, [whole[:-cut], other], double=True)
+
+
+def test_a_profile_of_other_features_is_refused_in_words() -> None:
+    other = FeatureSet(shop(), LAYOUT.aggregates[1:])
+    values = encode_profiles(other, other.profile.identity(1), 0)
+    with pytest.raises(StoreError, match=f"{other.hash}.*{FEATURES.hash}"):
+        decode_profiles(FEATURES, list(values))
+
+
+def test_a_profile_of_another_version_is_refused_in_words() -> None:
+    value = encode_profiles(FEATURES, LAYOUT.identity(1), 0)[0]
+    with pytest.raises(StoreError, match="version 9"):
+        decode_profiles(FEATURES, [b"\x09" + value[1:]])
