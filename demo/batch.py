@@ -1,0 +1,74 @@
+"""The batch half: has Airflow run the DAGs, and shows each job as it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from demo.environment import Processes
+from demo.screen import Screen, Step
+from demo.source import Source
+from lambent.settings import Settings
+
+UNITS = {
+    "ingest": "events",
+    "profiles": "users",
+    "publish": "users",
+    "training_sessions": "sessions",
+    "train": "sessions",
+}
+"""What a job's rows are, by the start of its name."""
+
+
+def build_and_train(settings: Settings, processes: Processes, screen: Screen, source: Source) -> None:
+    """History into tables, profiles into the store, a model through the gate into the log."""
+    conf = json.dumps({"file": str(source.path), "mapping": source.mapping, "before": source.before})
+    dags = [f"lambent_history={conf}", "lambent_profiles", "lambent_sessions", "lambent_training"]
+    process = start_dags(processes, "batch", dags)
+    with screen.console.status("Airflow runs lambent_history, lambent_profiles, lambent_sessions, lambent_training"):
+        show_jobs(settings, screen, process, JobReports(settings))
+    processes.wait("batch")
+
+
+def start_dags(processes: Processes, name: str, dags: list[str], nice: int = 0) -> subprocess.Popen[bytes]:
+    """Start a process in which Airflow runs the DAGs one after another."""
+    return processes.start(name, [sys.executable, "-m", "demo.dag_runner", *dags], nice=nice)
+
+
+class JobReports:
+    """The reports that jobs append to ``ROOT/reports/jobs.jsonl``, each once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.path = settings.root / "reports" / "jobs.jsonl"
+        self.seen = len(self._lines())
+
+    def new(self) -> Iterator[dict[str, Any]]:
+        """Reports that came since the last call."""
+        lines = self._lines()
+        for line in lines[self.seen :]:
+            yield json.loads(line)
+        self.seen = len(lines)
+
+    def _lines(self) -> list[str]:
+        text = self.path.read_text() if self.path.exists() else ""
+        return text[: text.rfind("\n") + 1].splitlines()  # a line that is being written is not there yet
+
+
+def show_jobs(settings: Settings, screen: Screen, process: subprocess.Popen[bytes], reports: JobReports) -> None:
+    """Show each job of a process as it ends, until the process does."""
+    running = True
+    while running:
+        running = process.poll() is None
+        for report in reports.new():
+            screen.add(job_step(report))
+        time.sleep(0.2)
+
+
+def job_step(report: dict[str, Any]) -> Step:
+    """A job's report as a step."""
+    unit = next((unit for start, unit in UNITS.items() if report["job"].startswith(start)), "rows")
+    return Step(report["job"].replace("_", " "), unit, report["rows"], report["seconds"])

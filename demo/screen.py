@@ -1,0 +1,96 @@
+"""What a person sees while the demo runs: a line a step, a bar or a spinner on the one that runs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+
+@dataclasses.dataclass
+class Step:
+    """One step of the demo; ``rows`` in the step's own unit of work."""
+
+    name: str
+    unit: str
+    rows: int = 0
+    seconds: float = 0.0
+    note: str = ""
+
+    def line(self) -> str:
+        """The step as one line."""
+        rate = f"{self.rows / self.seconds:>10,.0f} {self.unit}/s" if self.rows and self.seconds else ""
+        return f"{self.name:<34} {self.rows or '':>9} {self.unit if self.rows else '':<9} {self.seconds:6.1f} s {rate} {self.note}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The step as it stands in ``summary.json``."""
+        rate = round(self.rows / self.seconds, 1) if self.seconds else 0.0
+        return {
+            "name": self.name,
+            "rows": self.rows,
+            "unit": self.unit,
+            "seconds": round(self.seconds, 2),
+            "rows_per_s": rate,
+        }
+
+
+class Screen:
+    """Prints to a console; on a terminal the running step has a bar."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.steps: list[Step] = []
+
+    def title(self, text: str) -> None:
+        """A heading."""
+        self.console.print(f"\n[bold]{text}[/bold]")
+
+    def say(self, text: str) -> None:
+        """A line."""
+        self.console.print(text, highlight=False)
+
+    def add(self, step: Step) -> None:
+        """A step that has ended."""
+        self.steps.append(step)
+        self.console.print(f"  [green]✓[/green] {step.line()}", highlight=False)
+
+    @contextlib.contextmanager
+    def step(self, name: str, unit: str = "", total: int | None = None) -> Iterator[Running]:
+        """Show a step while the block runs; the block sets ``rows`` on what it gets."""
+        start = time.monotonic()
+        step = Step(name, unit)
+        with self._bar(total) as bar:
+            yield Running(step, bar, bar.add_task(name, total=total, note=""))
+        step.seconds = time.monotonic() - start
+        self.add(step)
+
+    def _bar(self, total: int | None) -> Progress:
+        columns = [SpinnerColumn(), TextColumn("{task.description:<34}"), BarColumn(bar_width=30)]
+        columns += [MofNCompleteColumn()] if total else []
+        return Progress(
+            *columns, TimeElapsedColumn(), TextColumn("[dim]{task.fields[note]}"),
+            console=self.console, transient=True, disable=not self.console.is_terminal,
+        )  # fmt: skip
+
+
+class Running:
+    """The step that runs now."""
+
+    def __init__(self, step: Step, bar: Progress, task: TaskID) -> None:
+        self.step = step
+        self._bar = bar
+        self._task = task
+
+    def update(self, done: int, note: str = "") -> None:
+        """``done`` units of the total, and a word on what happens now."""
+        self.step.rows = done
+        self._bar.update(self._task, completed=done, note=note)
+
+    def note(self, text: str) -> None:
+        """A word on what happens now."""
+        self._bar.update(self._task, note=text)
