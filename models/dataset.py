@@ -1,0 +1,215 @@
+"""The training table as padded batches of sessions: Delta → Arrow → numpy → ``tf.data``, without a Java machine.
+
+Every rank makes the same plan of *global* batches from the lengths and the seed alone, then keeps its rows of each, so
+that any number of ranks takes equally many steps through the same mathematics; a rank that a batch leaves without
+rows takes the step with an empty one. Memory holds one chunk of the table, whatever its size.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from numpy.typing import NDArray
+
+from lambent.errors import DataError, ModelError
+from lambent.features import FeatureSet
+from lambent.settings import Settings
+from lambent.tables import TRAINING_SESSIONS
+from lambent.training import SessionRows
+
+CHUNK_SESSIONS = 65_536
+"""Sessions held in memory and shuffled among themselves: about 100 MB."""
+MAX_STEPS = 256
+"""Steps of a session that are trained on. What is longer is a bot's; its first steps are kept."""
+
+Array = NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Sessions of one length class, padded at their ends.
+
+    Attributes:
+        profile: [n, profile features] float32.
+        ids: [n, T, ids] int32 and floats: [n, T, floats] float32; 0 where padded.
+        labels: [n, T] int32; 0 where padded.
+        mask: [n, T] float32: 1 for a step, 0 for padding.
+    """
+
+    profile: Array
+    ids: Array
+    floats: Array
+    labels: Array
+    mask: Array
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """The fields in order."""
+        return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sessions:
+    """Some rows of the table, flat: session s has steps ``first[s]`` to ``first[s] + length[s]``."""
+
+    profile: Array
+    length: Array
+    first: Array
+    ids: Array
+    floats: Array
+    labels: Array
+
+    def pad(self, rows: Array) -> Batch:
+        """The sessions ``rows`` [n] as a batch, as wide as the longest of them; no rows: one that is all padding."""
+        length = np.minimum(self.length[rows], MAX_STEPS)
+        if not len(rows):
+            rows, length = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        steps = np.arange(max(int(length.max(initial=1)), 1))
+        inside = steps < length[:, None]  # [n, T]
+        at = np.where(inside, self.first[rows][:, None] + steps, 0)  # [n, T]
+        return Batch(
+            self.profile[rows],
+            np.where(inside[..., None], self.ids[at], 0),
+            np.where(inside[..., None], self.floats[at], np.float32(0)),
+            np.where(inside, self.labels[at], 0).astype(np.int32),
+            inside.astype(np.float32),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingTable:
+    """One version of the table ``training_sessions``; cheap to hand to another process.
+
+    Attributes:
+        path: path or URL of the table.
+        version: its Delta version.
+        snapshot: what its commit says of the events: ``events_version``, ``cutoff_ms``.
+        profile_width, ids_width, floats_width: widths of the rows.
+        features: hash of the feature set.
+    """
+
+    path: str
+    version: int
+    snapshot: dict[str, int]
+    features: str
+    profile_width: int
+    ids_width: int
+    floats_width: int
+
+    @classmethod
+    def open(cls, settings: Settings, features: FeatureSet) -> TrainingTable:
+        """The newest version of the table.
+
+        Raises:
+            DataError: there is no such table, or its commit does not say what it was made from.
+            ModelError: it was made for other features.
+        """
+        path = settings.table(TRAINING_SESSIONS)
+        try:
+            table = DeltaTable(path)
+        except TableNotFoundError as error:
+            raise DataError(f"{path}: there is no such table.", "Run the job training_sessions first.") from error
+        metadata = _commit_metadata(table, path)
+        if metadata.get("features") != features.hash:
+            cause = f"{path}: made for features {metadata.get('features')}; these are {features.hash}."
+            raise ModelError(cause, "Run the job training_sessions again.")
+        snapshot = {name: int(metadata[name]) for name in ("events_version", "cutoff_ms")}
+        widths = len(features.profile.feature_names), len(features.step_ids), len(features.step_floats)
+        return cls(path, table.version(), snapshot, features.hash, *widths)
+
+    def chunks(self, split: str) -> Iterator[Sessions]:
+        """The sessions of a split, in the table's order, at most ``CHUNK_SESSIONS`` at a time."""
+        columns = ["profile", "length", "ids", "floats", "labels"]
+        data = DeltaTable(self.path, version=self.version).to_pyarrow_dataset()
+        condition = pa.compute.field("split") == split
+        waiting: list[pa.RecordBatch] = []
+        for batch in data.to_batches(columns=columns, filter=condition, use_threads=False, batch_size=8_192):
+            waiting.append(batch)
+            if sum(len(b) for b in waiting) >= CHUNK_SESSIONS:
+                yield self._decode(waiting)
+                waiting = []
+        if sum(len(b) for b in waiting):
+            yield self._decode(waiting)
+
+    def _decode(self, batches: list[pa.RecordBatch]) -> Sessions:
+        table = pa.Table.from_batches(batches)
+        length = table["length"].to_numpy().astype(np.int64)
+        flat = {name: _flat(table[name]) for name in ("profile", "ids", "floats", "labels")}
+        return Sessions(
+            profile=flat["profile"].reshape(len(length), self.profile_width),
+            length=length,
+            first=np.cumsum(length) - length,
+            ids=flat["ids"].reshape(-1, self.ids_width),
+            floats=flat["floats"].reshape(-1, self.floats_width),
+            labels=flat["labels"],
+        )
+
+    def batches(
+        self, split: str, size: int, *, seed: int | None = None, rank: int = 0, ranks: int = 1
+    ) -> Iterator[Batch]:
+        """This rank's part of each global batch.
+
+        Args:
+            split: train, validation or test.
+            size: sessions of a global batch.
+            seed: shuffles; None keeps batches in order of length. Another seed each epoch.
+            rank, ranks: which rows of a global batch are wanted: every ``ranks``-th.
+        """
+        for number, sessions in enumerate(self.chunks(split)):
+            rng = None if seed is None else np.random.default_rng([seed, number])
+            for rows in plan(sessions.length, size, rng):
+                yield sessions.pad(rows[rank::ranks])
+
+
+def plan(length: Array, size: int, rng: np.random.Generator | None) -> list[Array]:
+    """Rows of each global batch: sessions of like length together, so that little is padding.
+
+    Args:
+        length: [n] steps of each session.
+        size: sessions of a batch; the last one may be smaller.
+        rng: orders sessions of one length, and the batches, by chance; None: in order of length.
+    """
+    tie = np.arange(len(length)) if rng is None else rng.permutation(len(length))
+    order = np.lexsort((tie, np.minimum(length, MAX_STEPS)))
+    batches = np.split(order, np.arange(size, len(order), size)) if len(order) else []
+    return batches if rng is None else [batches[i] for i in rng.permutation(len(batches))]
+
+
+def as_tensors(batches: Callable[[], Iterator[Batch]], table: TrainingTable) -> Any:
+    """A ``tf.data`` set of ``Batch.arrays``, read ahead of the network. Each pass calls ``batches`` anew."""
+    import tensorflow as tf
+
+    signature = (
+        tf.TensorSpec((None, table.profile_width), tf.float32),
+        tf.TensorSpec((None, None, table.ids_width), tf.int32),
+        tf.TensorSpec((None, None, table.floats_width), tf.float32),
+        tf.TensorSpec((None, None), tf.int32),
+        tf.TensorSpec((None, None), tf.float32),
+    )
+    arrays = tf.data.Dataset.from_generator(lambda: (b.arrays for b in batches()), output_signature=signature)
+    return arrays.prefetch(4)
+
+
+def from_rows(rows: SessionRows) -> Sessions:
+    """The same from rows that were never in a table."""
+    return Sessions(rows.profile, rows.length, rows.first, rows.ids, rows.floats, rows.labels)
+
+
+def _flat(column: pa.ChunkedArray) -> Array:
+    """The values of a list column, end to end. ``flatten`` respects the offsets of a filtered batch."""
+    return column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+
+
+def _commit_metadata(table: DeltaTable, path: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(table.history(1)[0]["userMetadata"]))
+    except (KeyError, IndexError, ValueError, DeltaError) as error:
+        cause = f"{path}: the commit of version {table.version()} does not name its snapshot."
+        raise DataError(cause, "Run the job training_sessions again.") from error

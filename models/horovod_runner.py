@@ -1,0 +1,156 @@
+"""All of Horovod, behind one small class, and its twin for a single process.
+
+``World`` is what the training loop knows of other processes. On Keras 3 Horovod's own optimizer and tape fail
+(``Variable`` has no ``ref``), so gradients are summed here and applied by the loop.
+
+Sergeev and Del Balso, "Horovod: fast and easy distributed deep learning in TensorFlow", 2018.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lambent.errors import ModelError
+from lambent.settings import Settings
+
+START_TIMEOUT_S = 120
+RANK_ENVIRONMENT = {
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "HOROVOD_CYCLE_TIME": "0.5",  # milliseconds between looks for work; the steps here are short
+    "HOROVOD_STALL_CHECK_TIME_SECONDS": "30",
+    "KERAS_BACKEND": "tensorflow",
+    "OMP_NUM_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_ENABLE_ONEDNN_OPTS": "0",  # its sums depend on the processor
+}
+
+
+class World(Protocol):
+    """The processes that train together."""
+
+    rank: int
+    size: int
+
+    def broadcast(self, variables: Sequence[Any]) -> None:
+        """Give every rank the values that rank 0's TensorFlow variables have."""
+
+    def sum_tensors(self, tensors: Sequence[Any]) -> list[Any]:
+        """Sum each tensor over the ranks, all in one message; works inside ``tf.function``."""
+
+    def sum_array(self, array: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum an array over the ranks."""
+
+
+class SingleProcess:
+    """A world of one."""
+
+    rank = 0
+    size = 1
+
+    def broadcast(self, variables: Sequence[Any]) -> None:
+        """Nobody else is there."""
+
+    def sum_tensors(self, tensors: Sequence[Any]) -> list[Any]:
+        """The tensors."""
+        return list(tensors)
+
+    def sum_array(self, array: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The array."""
+        return array
+
+
+class HorovodWorld:
+    """This rank among those that Horovod started. Make it once a process."""
+
+    def __init__(self) -> None:
+        import horovod.tensorflow as hvd
+
+        hvd.init()
+        self._hvd = hvd
+        self.rank: int = hvd.rank()
+        self.size: int = hvd.size()
+
+    def broadcast(self, variables: Sequence[Any]) -> None:
+        """See ``World``."""
+        self._hvd.broadcast_variables(list(variables), root_rank=0)
+
+    def sum_tensors(self, tensors: Sequence[Any]) -> list[Any]:
+        """See ``World``."""
+        return list(self._hvd.grouped_allreduce(list(tensors), op=self._hvd.Sum))
+
+    def sum_array(self, array: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See ``World``."""
+        return np.asarray(self._hvd.allreduce(array, op=self._hvd.Sum, name="sum_array"))
+
+
+def join_world() -> World:
+    """The world of this process: Horovod's where it was started by Horovod, else a world of one."""
+    return HorovodWorld() if "HOROVOD_RANK" in os.environ else SingleProcess()
+
+
+def run_single(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """Run ``function(*arguments)`` here, in an environment like a rank's."""
+    os.environ.update(RANK_ENVIRONMENT)
+    return function(*arguments)
+
+
+def run_on_spark(function: Callable[..., Any], arguments: tuple[Any, ...], processes: int, settings: Settings) -> Any:
+    """Run ``function(*arguments)`` on as many Spark slots, as ranks of one Horovod job; returns rank 0's result.
+
+    Raises:
+        ModelError: the ranks did not start, or one of them failed.
+    """
+    import horovod.spark
+
+    spark = _spark(processes, settings)
+    environment = {**os.environ, **RANK_ENVIRONMENT}
+    try:
+        results = horovod.spark.run(
+            function, args=arguments, num_proc=processes, use_gloo=True, env=environment,
+            start_timeout=START_TIMEOUT_S, verbose=0, stdout=sys.stderr, stderr=sys.stderr,
+        )  # fmt: skip
+    except Exception as error:
+        raise ModelError(
+            f"Training in {processes} processes failed: {error}", "The ranks' traces are above."
+        ) from error
+    finally:
+        spark.stop()
+    return results[0]
+
+
+def _spark(processes: int, settings: Settings) -> Any:
+    """The session whose slots the ranks take. A local one gets a slot for each."""
+    from pyspark.sql import SparkSession
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    java_home = _java_home()
+    if java_home:
+        os.environ.setdefault("JAVA_HOME", java_home)
+    local = settings.spark_master.startswith("local")
+    builder = SparkSession.builder.master(f"local[{processes}]" if local else settings.spark_master)
+    options = {
+        "spark.ui.enabled": "false",
+        "spark.driver.memory": settings.spark_memory,
+        "spark.driver.extraJavaOptions": "-Dlog4j2.level=warn -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.task.maxFailures": "1",
+    }
+    for name, value in options.items():
+        builder = builder.config(name, value)
+    session = builder.appName("lambent train").getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+def _java_home() -> str:
+    """Where the set-up found a Java for Spark; empty: it is the machine's affair."""
+    path = Path(sys.prefix) / "lambent-setup.json"
+    return str(json.loads(path.read_text()).get("java_home", "")) if path.exists() else ""

@@ -1,0 +1,79 @@
+"""One rank of a training job, from start to staged artifact."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from models.calibrate import Calibration, fit_calibration, log_loss
+from models.export import export
+from models.fit import Moments, Options, Trainer, fit, moments, prepare
+from models.horovod_runner import World, join_world
+from models.network import IntentNetwork, Shape
+
+if TYPE_CHECKING:
+    from models.dataset import TrainingTable
+    from models.train import Job
+
+
+def run(job: Job) -> dict[str, Any] | None:
+    """Train with the other ranks; rank 0 calibrates, exports, and returns figures for the report."""
+    world, options = join_world(), Options(**job.options)
+    set_up(options.seed)
+    started = time.monotonic()
+    trainer, found = prepared(job, world, options)
+    figures = fit(trainer, job.table, job.log if world.rank == 0 else None)
+    if world.rank != 0:
+        return None
+    fitted = time.monotonic()
+    calibration, gained = calibrated(trainer.average, job.table)
+    sha256 = export(job.staging, trainer.average, calibration, job.features, job.table)
+    return {
+        **figures,
+        **gained,
+        "events": found.events,
+        "sessions": found.sessions,
+        "artifact": str(job.staging),
+        "sha256": sha256,
+        "fit_seconds": round(fitted - started, 2),
+        "export_seconds": round(time.monotonic() - fitted, 2),
+        "events_version": job.table.snapshot["events_version"],
+    }
+
+
+def set_up(seed: int) -> None:
+    """One thread a rank, and the same numbers for the same seed."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    keras.utils.set_random_seed(seed)
+
+
+def prepared(job: Job, world: World, options: Options) -> tuple[Trainer, Moments]:
+    """A trainer that is ready to fit, and what the training split says."""
+    shape = Shape.of(job.features)
+    found = moments(job.table, shape.intents, options.batch * world.size, world)
+    return Trainer(world, prepare(shape, found, options), options, found.steps), found
+
+
+def predictions(network: IntentNetwork, table: TrainingTable, split: str) -> tuple[Any, Any]:
+    """[events, K] logits and [events] labels of a split."""
+    logits, labels = [np.zeros((0, network.shape_of.intents), np.float32)], [np.zeros(0, np.int32)]
+    predict = tf.function(network.call, reduce_retracing=True)
+    for batch in table.batches(split, 1_024):
+        inside = batch.mask > 0
+        logits.append(predict(batch.profile, batch.ids, batch.floats).numpy()[inside])
+        labels.append(batch.labels[inside])
+    return np.concatenate(logits), np.concatenate(labels)
+
+
+def calibrated(network: IntentNetwork, table: TrainingTable) -> tuple[Calibration, dict[str, Any]]:
+    """The calibration, and what it gained on the split that it was fitted on."""
+    logits, labels = predictions(network, table, "validation")
+    calibration = fit_calibration(logits, labels)
+    before = log_loss(Calibration.identity(logits.shape[1]).apply(logits), labels)
+    after = log_loss(calibration.apply(logits), labels)
+    return calibration, {"log_loss_before_calibration": before, "log_loss_calibrated": after}

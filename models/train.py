@@ -1,0 +1,91 @@
+"""The job ``train``: network, calibration and export, from the table ``training_sessions`` to a staged artifact.
+
+    python -m models.train --processes 2
+
+This process starts Spark and the ranks; it never imports TensorFlow itself, which takes seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lambent.features import FeatureSet
+from lambent.reports import append_report
+from lambent.settings import Settings, load_settings
+from models.artifact import STAGING
+from models.dataset import TrainingTable
+from models.horovod_runner import run_on_spark, run_single
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What every rank is told.
+
+    Attributes:
+        table: what to read.
+        features: gives the widths, and the taxonomy its intents.
+        options: overrides of ``fit.Options``, by name.
+        staging: where rank 0 writes the artifact.
+        log: JSON lines, one an epoch.
+    """
+
+    table: TrainingTable
+    features: FeatureSet
+    options: dict[str, Any]
+    staging: Path
+    log: Path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job from a command line."""
+    parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__.splitlines()[0])
+    configure(parser)
+    train(parser.parse_args(argv), load_settings())
+    return 0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The job's arguments. What is not given is ``fit.Options``'s own default."""
+    parser.add_argument("--processes", type=int, default=2, metavar="N", help="Horovod ranks (default 2); 1: no Spark")
+    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training split, at most")
+    parser.add_argument("--batch", type=int, metavar="N", help="sessions of a rank's batch")
+    parser.add_argument("--learning-rate", type=float, metavar="R", help="of one rank")
+    parser.add_argument("--seed", type=int, metavar="S", help="same seed, data and ranks: same model")
+
+
+def train(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    """Train, calibrate and stage a candidate; returns the job's report."""
+    started = time.monotonic()
+    features = FeatureSet(settings.load_taxonomy())
+    options = {
+        name: value
+        for name in ("epochs", "batch", "learning_rate", "seed")
+        if (value := getattr(arguments, name)) is not None
+    }
+    job = Job(
+        TrainingTable.open(settings, features), features, options,
+        settings.artifacts_root / STAGING, settings.root / "reports" / "train.jsonl",
+    )  # fmt: skip
+    if arguments.processes > 1:
+        result = run_on_spark(run_rank, (job,), arguments.processes, settings)
+    else:
+        result = run_single(run_rank, (job,))
+    seconds = time.monotonic() - started
+    return append_report(settings, "train", result.pop("events"), seconds, processes=arguments.processes, **result)
+
+
+def run_rank(job: Job) -> dict[str, Any] | None:
+    """What each rank runs; rank 0 returns the report's figures."""
+    from models.rank import run
+
+    return run(job)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
