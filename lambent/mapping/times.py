@@ -35,13 +35,16 @@ def load_zone(name: str) -> datetime.tzinfo:
     """
     if name == "UTC":
         return datetime.UTC
-    if match := _OFFSET.fullmatch(name):
-        offset = datetime.timedelta(hours=int(match[2]), minutes=int(match[3]))
-        return datetime.timezone(-offset if match[1] == "-" else offset)
     try:
-        return zoneinfo.ZoneInfo(name)
+        match = _OFFSET.fullmatch(name)
+        return zoneinfo.ZoneInfo(name) if match is None else _fixed_zone(*match.groups())
     except (LookupError, OSError, ValueError):
         raise ValueError(f"{name!r} is not a time zone") from None
+
+
+def _fixed_zone(sign: str, hours: str, minutes: str) -> datetime.tzinfo:
+    offset = datetime.timedelta(hours=int(hours), minutes=int(minutes))
+    return datetime.timezone(-offset if sign == "-" else offset)
 
 
 def pattern_problem(pattern: str) -> str | None:
