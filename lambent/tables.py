@@ -22,6 +22,22 @@ LOG_COLUMNS: Mapping[str, str] = {
 INTENTS = "intents"
 """What was predicted: one row an event that was answered. Only the archiver appends; partitioned by ``day``."""
 
+INTENT_COLUMNS: Mapping[str, str] = {
+    "partition": "int32",
+    "committed_ms": "int64",  # the batch's entry of intents:{p} has the id committed_ms-seq
+    "seq": "int64",
+    "day": "date32",  # day of committed_ms, UTC
+    "user": "string",
+    "event_id": "string",
+    "event_ms": "int64",
+    "ingest_ms": "int64",
+    "probabilities": "map<string,double>",
+    "model": "string",
+    "cutoff_ms": "int64",
+    "actions": "list<string>",
+    "session_events": "int64",
+}
+
 EVENTS = "events"
 """Distinct events, first copy in the log's order. Only ``ingest`` writes."""
 

@@ -71,6 +71,14 @@ class Commit:
         names += [keys.live(p, user) for user in self.live]
         names += [keys.intent(p, user) for user in self.newest]
         values = [*self.live.values(), *self.newest.values()]
-        given_up = [part for one in self.dead for part in (one.id, one.reason, one.data)]
-        head = [self.start, self.end, EXPIRY_MS, self.control, self.intents, len(values), len(self.dead)]
+        given_up: list[bytes | str | int] = [part for one in self.dead for part in (one.id, one.reason, one.data)]
+        head: list[bytes | str | int] = [
+            self.start,
+            self.end,
+            EXPIRY_MS,
+            self.control,
+            self.intents,
+            len(values),
+            len(self.dead),
+        ]
         return ["EVALSHA", sha, len(names), *names, *head, *values, *given_up]

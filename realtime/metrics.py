@@ -27,26 +27,39 @@ class WorkerMetrics:
         self.tally: Tally[str] = Tally()
         self.rejected_by: Tally[str] = Tally()
         self.latencies_ms: deque[float] = deque(maxlen=KEPT_LATENCIES)
-        make = {"registry": self.registry}
-        self._events = Counter("lambent_worker_events", "Events applied.", **make)
-        self._rejected = Counter("lambent_worker_rejected", "Entries that are no events.", ["reason"], **make)
-        self._duplicates = Counter("lambent_worker_duplicates", "Copies dropped.", **make)
-        self._late = Counter("lambent_worker_late", "Events that went to the profile only.", **make)
-        self._dead = Counter("lambent_worker_dead", "Entries given up.", **make)
-        self._fenced = Counter("lambent_worker_fenced", "Batches void because another worker was first.", **make)
-        self._failures = Gauge("lambent_worker_model_failures", "Failures of models by kind.", ["kind"], **make)
+        registry = self.registry
+        self._events = Counter("lambent_worker_events", "Events applied.", registry=registry)
+        self._rejected = Counter(
+            "lambent_worker_rejected", "Entries that are no events.", ["reason"], registry=registry
+        )
+        self._duplicates = Counter("lambent_worker_duplicates", "Copies dropped.", registry=registry)
+        self._late = Counter("lambent_worker_late", "Events that went to the profile only.", registry=registry)
+        self._dead = Counter("lambent_worker_dead", "Entries given up.", registry=registry)
+        self._fenced = Counter(
+            "lambent_worker_fenced", "Batches void because another worker was first.", registry=registry
+        )
+        self._failures = Gauge(
+            "lambent_worker_model_failures", "Failures of models by kind.", ["kind"], registry=registry
+        )
         self._size = Histogram(
-            "lambent_worker_batch_events", "Entries of a batch.", buckets=(1, 2, 4, 8, 16, 64, 256, 512, 2048), **make
+            "lambent_worker_batch_events",
+            "Entries of a batch.",
+            buckets=(1, 2, 4, 8, 16, 64, 256, 512, 2048),
+            registry=registry,
         )
         self.step_s = Histogram(
-            "lambent_worker_step_seconds", "Folding and predicting a batch.", buckets=_SECONDS, **make
+            "lambent_worker_step_seconds", "Folding and predicting a batch.", buckets=_SECONDS, registry=registry
         )
-        self.commit_s = Histogram("lambent_worker_commit_seconds", "Committing a batch.", buckets=_SECONDS, **make)
+        self.commit_s = Histogram(
+            "lambent_worker_commit_seconds", "Committing a batch.", buckets=_SECONDS, registry=registry
+        )
         self._latency = Histogram(
-            "lambent_worker_latency_seconds", "From the log to a readable intent.", buckets=_SECONDS, **make
+            "lambent_worker_latency_seconds", "From the log to a readable intent.", buckets=_SECONDS, registry=registry
         )
-        self._lag = Gauge("lambent_worker_lag_ms", "Age of the newest committed entry when it was committed.", **make)
-        self.partitions = Gauge("lambent_worker_partitions", "Partitions held.", **make)
+        self._lag = Gauge(
+            "lambent_worker_lag_ms", "Age of the newest committed entry when it was committed.", registry=registry
+        )
+        self.partitions = Gauge("lambent_worker_partitions", "Partitions held.", registry=registry)
 
     def committed(
         self,

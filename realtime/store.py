@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -97,7 +97,13 @@ class Store:
 
     # The log
 
-    def read(self, positions: Mapping[int, bytes], count: int, block_ms: int) -> dict[int, list[Entry]]:
+    def read(
+        self,
+        positions: Mapping[int, bytes],
+        count: int,
+        block_ms: int = 0,
+        stream: Callable[[int], str] = keys.events,
+    ) -> dict[int, list[Entry]]:
         """Entries of many partitions' streams after ``positions``, at most ``count`` of each.
 
         Waits up to ``block_ms`` for the first one; 0 does not wait.
@@ -105,7 +111,7 @@ class Store:
         if not positions:
             return {}
         wait: list[bytes | str | int] = ["BLOCK", block_ms] if block_ms else []
-        streams = [keys.events(p) for p in positions]
+        streams = [stream(p) for p in positions]
         reply = self.call("XREAD", "COUNT", count, *wait, "STREAMS", *streams, *positions.values())
         return {partition_of(key): [entry(one) for one in found] for key, found in reply or ()}
 

@@ -1,0 +1,137 @@
+"""A Delta table to which streams are appended, exactly once.
+
+Each commit carries, for every partition in it, an application transaction whose version is the id of the last archived
+entry. So the table itself says where to go on, and a crash at any point repeats and loses nothing. deltalake would append
+again under a version that is already there: look before each write. Writers that look at the same time conflict.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lambent.errors import DataError, FencedError
+from lambent.events import Intent
+from lambent.tables import INTENT_COLUMNS, LOG_COLUMNS
+from realtime import ids
+from realtime.store import Entry
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DAY_MS = 86_400_000
+_decode_intents = msgspec.json.Decoder(list[Intent]).decode
+
+
+class Archive:
+    """One table. Create it with the table's folder or URL.
+
+    Args:
+        path: where the table lies; it is made where there is none.
+        columns: its columns, by Arrow's names.
+        application: what its transactions are called before ``-{p}``.
+        partitions: P.
+
+    Raises:
+        DataError: the table was made for another number of partitions.
+    """
+
+    def __init__(self, path: str, columns: Mapping[str, str], application: str, partitions: int) -> None:
+        self._path, self._application, self._partitions = path, application, partitions
+        self.schema = arrow_schema(columns)
+        self.positions: dict[int, bytes] = {}
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Read the table's last version and where it ends in each stream."""
+        from deltalake import DeltaTable
+
+        description = json.dumps({"partitions": self._partitions})
+        DeltaTable.create(self._path, schema=self.schema, mode="ignore", partition_by=["day"], description=description)
+        self._table = DeltaTable(self._path)
+        made = self._table.metadata().description
+        if made != description:
+            raise DataError(f"{self._path} was made with {made}; the store has {description}.", "Rebuild the store.")
+        self.positions = self._look()
+
+    def _look(self) -> dict[int, bytes]:
+        self._version = self._table.version()
+        names = {p: f"{self._application}-{p}" for p in range(self._partitions)}
+        return {p: ids.from_version(self._table.transaction_version(name)) for p, name in names.items()}
+
+    def append(self, rows: pa.Table, ends: Mapping[int, bytes]) -> None:
+        """Append rows; ``ends`` is the id of each partition's last entry among them. All of it or nothing.
+
+        Raises:
+            FencedError: another archiver has appended; call ``reopen`` and read again.
+        """
+        from deltalake import CommitProperties, Transaction, write_deltalake
+        from deltalake.exceptions import CommitFailedError
+
+        self._refuse_moved()
+        marks = [Transaction(f"{self._application}-{p}", ids.to_version(end)) for p, end in ends.items()]
+        try:
+            write_deltalake(
+                self._table, rows, mode="append", commit_properties=CommitProperties(app_transactions=marks)
+            )
+        except CommitFailedError as error:
+            raise FencedError(f"{self._path}: another archiver was first ({error}).") from error
+        self._version = self._table.version()
+        self.positions |= ends
+
+    def _refuse_moved(self) -> None:
+        """Reading all transactions takes a while: only when the table has a version that is not ours."""
+        if self._table.version() != self._version and self._look() != self.positions:
+            raise FencedError(f"{self._path}: another archiver has appended to it.")
+
+
+def arrow_schema(columns: Mapping[str, str]) -> pa.Schema:
+    """Arrow's schema of a table's columns."""
+    import pyarrow as pa
+
+    nested = {"map<string,double>": pa.map_(pa.string(), pa.float64()), "list<string>": pa.list_(pa.string())}
+    return pa.schema([(name, nested.get(kind) or pa.type_for_alias(kind)) for name, kind in columns.items()])
+
+
+def log_rows(found: Mapping[int, Sequence[Entry]], schema: pa.Schema) -> pa.Table:
+    """Rows of the table ``log``: one an entry."""
+    flat = [
+        (p, *ids.parse(entry_id), kind.decode(errors="replace"), data)
+        for p, own in found.items()
+        for entry_id, kind, data in own
+    ]
+    partition, ms, seq, kind, data = zip(*flat, strict=True)
+    columns = {"partition": partition, "ingest_ms": ms, "seq": seq, "kind": kind, "bytes": data}
+    return _table(columns, ms, schema)
+
+
+def intent_rows(found: Mapping[int, Sequence[Entry]], schema: pa.Schema) -> pa.Table:
+    """Rows of the table ``intents``: one an intent."""
+    flat = [
+        (p, *ids.parse(entry_id), intent)
+        for p, own in found.items() for entry_id, _, data in own for intent in _decode_intents(data)
+    ]  # fmt: skip
+    columns: dict[str, Any] = {
+        "partition": [p for p, _, _, _ in flat],
+        "committed_ms": [ms for _, ms, _, _ in flat],
+        "seq": [seq for _, _, seq, _ in flat],
+        "probabilities": [list(intent.probabilities.items()) for _, _, _, intent in flat],
+    }
+    for name in ("user", "event_id", "event_ms", "ingest_ms", "model", "cutoff_ms", "actions", "session_events"):
+        columns[name] = [getattr(intent, name) for _, _, _, intent in flat]
+    return _table(columns, columns["committed_ms"], schema)
+
+
+def _table(columns: Mapping[str, Any], ms: Sequence[int], schema: pa.Schema) -> pa.Table:
+    import pyarrow as pa
+
+    days = pa.array([at // DAY_MS for at in ms], pa.int32()).cast(pa.date32())
+    arrays = {name: pa.array(values, schema.field(name).type) for name, values in columns.items()} | {"day": days}
+    return pa.table([arrays[name] for name in schema.names], schema=schema)
+
+
+LOG = (LOG_COLUMNS, "lambent-archiver", log_rows)
+INTENTS = (INTENT_COLUMNS, "lambent-intents", intent_rows)

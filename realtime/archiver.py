@@ -1,0 +1,230 @@
+"""``lambent archiver``: streams to the Delta tables ``log`` and ``intents``, exactly once, then trims the streams.
+
+take the lease → open both tables → (read → append → mark idle partitions → trim) every interval
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lambent import keys
+from lambent.cli import Command
+from lambent.errors import FencedError, StoreError
+from lambent.settings import Settings
+
+if TYPE_CHECKING:
+    from realtime.archive import Archive
+    from realtime.store import Entry, Meta, Store
+
+INTERVAL_MS = 1_000
+LEASE_MS = 3_000
+"""How long the lease outlives its archiver, at least; three intervals where that is more."""
+COMMIT_ENTRIES = 100_000
+"""Entries of one commit, about; each partition gives its share."""
+LEAST_MARKER_MS = 1_000
+
+
+class Archiver:
+    """Archives one store. Only one at a time does; a second one waits for the lease.
+
+    Args:
+        store: the store; ``meta`` as it says.
+        meta: partitions and tile width.
+        settings: say where the tables are.
+        interval_ms: time between commits.
+        name: names the archiver in its lease.
+    """
+
+    def __init__(
+        self, store: Store, meta: Meta, settings: Settings, interval_ms: int = INTERVAL_MS, name: str = ""
+    ) -> None:
+        from realtime.archiver_metrics import ArchiverMetrics
+        from realtime.partitions import Lease
+
+        self.store, self.meta, self.settings = store, meta, settings
+        self.metrics = ArchiverMetrics()
+        self._interval_ms = interval_ms
+        name = name or f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}"
+        self._lease = Lease(store, name, max(LEASE_MS, 3 * interval_ms))
+        self._log: Archive | None = None
+        self._intents: Archive | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Archive until ``stop`` is set, then once more what is there.
+
+        Raises:
+            StoreError: entries were trimmed that the table does not have.
+            DataError: a table was made for another number of partitions.
+        """
+        from realtime.connection import GONE
+        from realtime.running import until_back
+
+        while not stop.is_set():
+            started_s = time.monotonic()
+            try:
+                self.round()
+            except FencedError:
+                self._log = None
+            except GONE:
+                until_back(stop, lambda: self.store.call("PING"), GONE)
+            stop.wait(max(0.0, self._interval_ms / 1000 - (time.monotonic() - started_s)))
+        self.leave()
+
+    def leave(self) -> None:
+        """Archive what is there, and give the lease back."""
+        from realtime.connection import GONE
+
+        try:
+            if self._log is not None:
+                self.round()
+                self._lease.release([keys.ARCHIVER])
+        except (FencedError, *GONE):
+            pass  # whoever is next goes on from the tables
+
+    def round(self) -> int:
+        """Archive all that is there now; how many entries of the log that were. 0 without the lease.
+
+        Raises:
+            FencedError: another archiver was first; this one has to open the tables anew.
+        """
+        if not self._hold():
+            return 0
+        log, intents = self._opened()
+        entries = self._drain(log, keys.events, "entries")
+        self._drain(intents, keys.intents, "intents")
+        now_ms = self._now_ms()
+        self._mark(log, now_ms)
+        self._trim(log, intents, now_ms)
+        return entries
+
+    def _hold(self) -> bool:
+        if self._lease.renew([keys.ARCHIVER])[0]:
+            return True
+        self._log = self._intents = None
+        return self._lease.take([keys.ARCHIVER])[0]
+
+    def _opened(self) -> tuple[Archive, Archive]:
+        return (self._log, self._intents) if self._log and self._intents else self._open()
+
+    def _open(self) -> tuple[Archive, Archive]:
+        from lambent import tables
+        from realtime.archive import INTENTS, LOG, Archive
+
+        p = self.meta.partitions
+        log = Archive(self.settings.table(tables.LOG), *LOG[:2], p)
+        intents = Archive(self.settings.table(tables.INTENTS), *INTENTS[:2], p)
+        self._refuse_gap(log)
+        self._raise_ids(log)
+        self._log, self._intents = log, intents
+        return log, intents
+
+    def _refuse_gap(self, log: Archive) -> None:
+        """Entries that were trimmed and are not in the table are lost."""
+        from realtime import ids
+
+        replies = self.store.pipe_or_raise(("GET", keys.trimmed(p)) for p in log.positions)
+        for (p, archived), trimmed in zip(log.positions.items(), replies, strict=True):
+            if ids.parse(archived) < ids.parse(trimmed or ids.START):
+                raise StoreError(
+                    f"Partition {p} was trimmed up to {trimmed.decode()}, but the table log ends at {archived.decode()}.",
+                    "The table is older than the store: restore it, or start with an empty store.",
+                )
+
+    def _raise_ids(self, log: Archive) -> None:
+        """A store that lost its last entries must not give their ids again: a marker with a higher id sees to it."""
+        from realtime import ids
+
+        for (p, archived), last in zip(log.positions.items(), self.store.last_ids(list(log.positions)), strict=True):
+            if ids.parse(last) < ids.parse(archived):
+                ms, seq = ids.parse(archived)
+                self.store.call("XADD", keys.events(p), ids.form(ms, seq + 1), "m", "")
+
+    def _drain(self, archive: Archive, stream: Callable[[int], str], what: str) -> int:
+        """Append until the streams hold nothing new; how many entries."""
+        count, total = max(1, COMMIT_ENTRIES // self.meta.partitions), 0
+        while found := self.store.read(archive.positions, count, stream=stream):
+            entries = sum(map(len, found.values()))
+            self._append(archive, found, what)
+            total += entries
+            if all(len(own) < count for own in found.values()):
+                break
+        return total
+
+    def _append(self, archive: Archive, found: Mapping[int, list[Entry]], what: str) -> None:
+        from realtime import ids
+        from realtime.archive import intent_rows, log_rows
+
+        rows = (log_rows if what == "entries" else intent_rows)(found, archive.schema)
+        with self.metrics.commit_s.time():
+            archive.append(rows, {p: own[-1][0] for p, own in found.items()})
+        oldest_ms = min(ids.ingest_ms(own[0][0]) for own in found.values())
+        self.metrics.archived(what, rows.num_rows, oldest_ms)
+
+    def _now_ms(self) -> int:
+        seconds, micros = self.store.call("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def _mark(self, log: Archive, now_ms: int) -> None:
+        """An idle partition gets a marker, so that its watermark goes on; it is archived in the next round."""
+        from realtime import ids
+
+        width_ms = max(self.meta.tile_ms, LEAST_MARKER_MS)
+        idle = [p for p, last in log.positions.items() if now_ms - ids.parse(last)[0] >= width_ms]
+        self.store.append((p, b"m", b"") for p in idle)
+
+    def _trim(self, log: Archive, intents: Archive, now_ms: int) -> None:
+        from realtime.trim import trim_events, trim_intents
+
+        trim_events(self.store, log.positions)
+        trim_intents(self.store, intents.positions, now_ms)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument(
+        "--interval-ms", type=int, default=INTERVAL_MS, metavar="MS", help="time between commits (default: %(default)s)"
+    )
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    """Archive until SIGTERM or SIGINT; the report is also written to ROOT/reports/archiver.json."""
+    from realtime.logs import fields, get_logger, start_logging
+    from realtime.metrics import write_report
+    from realtime.running import metrics_at, stop_on_signals
+    from realtime.store import open_store
+
+    start_logging()
+    store, meta = open_store(settings)
+    archiver = Archiver(store, meta, settings, arguments.interval_ms)
+    stop = threading.Event()
+    log = get_logger("archiver")
+    with stop_on_signals(stop), metrics_at(settings.metrics_port, archiver.metrics.registry):
+        log.info(fields("started", partitions=meta.partitions, tables=settings.tables_root))
+        try:
+            archiver.run(stop)
+        finally:
+            report = archiver.metrics.report()
+            write_report(settings.root / "reports" / "archiver.json", report)
+    log.info(fields("stopped", **report))
+    return report
+
+
+COMMAND = Command(
+    help="archive the streams to Delta, exactly once",
+    description=(
+        "Appends every entry of the log to the Delta table log and every intent to the table intents, one commit for all\n"
+        "partitions, then trims what archive and worker have both seen. Start one; a second one waits to take over."
+    ),
+    examples=(
+        ("lambent archiver", "a commit a second"),
+        ("lambent archiver --interval-ms 60000", "fewer, larger files"),
+    ),
+    configure=configure,
+    run=run,
+)

@@ -1,0 +1,30 @@
+"""What the archiver counts."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter as Tally
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class ArchiverMetrics:
+    """Counters of one archiver."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.tally: Tally[str] = Tally()
+        self._rows = Counter("lambent_archiver_rows", "Rows appended.", ["table"], registry=registry)
+        self.commit_s = Histogram("lambent_archiver_commit_seconds", "One commit of a table.", registry=registry)
+        self._lag = Gauge("lambent_archiver_lag_ms", "Age of the oldest row of the last commit.", registry=registry)
+
+    def archived(self, what: str, rows: int, oldest_ms: int) -> None:
+        """Count a commit of ``rows`` rows, the oldest from ``oldest_ms``."""
+        self.tally.update({what: rows, "commits": 1})
+        self._rows.labels("log" if what == "entries" else "intents").inc(rows)
+        self._lag.set(time.time() * 1000 - oldest_ms)
+
+    def report(self) -> dict[str, Any]:
+        """Rows and commits so far."""
+        return {name: self.tally[name] for name in ("entries", "intents", "commits")}

@@ -1,0 +1,54 @@
+"""What both the archive and the worker have seen leaves the streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lambent import keys
+from realtime import ids
+from realtime.store import Store
+
+INTENTS_KEPT_MS = 10 * 60 * 1000
+"""How long an archived intent stays in its stream, for those who follow it."""
+
+# Trims up to the older of the archive's last id (ARGV[1]) and the worker's position, and records it: a worker whose
+# position is before that has lost entries and can say so. The entry with that id itself stays.
+_TRIM = b"""
+local function parse(id)
+  local dash = string.find(id, '-', 1, true)
+  return tonumber(string.sub(id, 1, dash - 1)), tonumber(string.sub(id, dash + 1))
+end
+local function before(a, b)
+  local a_ms, a_seq = parse(a)
+  local b_ms, b_seq = parse(b)
+  return a_ms < b_ms or (a_ms == b_ms and a_seq < b_seq)
+end
+local upto = redis.call('GET', KEYS[1])
+if not upto then return 0 end
+if before(ARGV[1], upto) then upto = ARGV[1] end
+local trimmed = redis.call('GET', KEYS[3])
+if trimmed and not before(trimmed, upto) then return 0 end
+redis.call('SET', KEYS[3], upto)
+return redis.call('XTRIM', KEYS[2], 'MINID', upto)
+"""
+
+
+def trim_events(store: Store, archived: Mapping[int, bytes]) -> int:
+    """Drop what is archived and folded from the partitions' streams; how many entries that were."""
+    return sum(
+        store.pipe_or_raise(
+            ("EVAL", _TRIM, 3, keys.position(p), keys.events(p), keys.trimmed(p), end)
+            for p, end in archived.items()
+            if end != ids.START
+        )
+    )
+
+
+def trim_intents(store: Store, archived: Mapping[int, bytes], now_ms: int) -> int:
+    """Drop archived intents that are older than ``INTENTS_KEPT_MS``; how many batches that were."""
+    oldest = ids.form(max(now_ms - INTENTS_KEPT_MS, 0), 0)
+    return sum(
+        store.pipe_or_raise(
+            ("XTRIM", keys.intents(p), "MINID", ids.earliest(end, oldest)) for p, end in archived.items()
+        )
+    )
