@@ -1,0 +1,78 @@
+"""The store as the server sees it, on asyncio: add events, wait for the worker, read intents."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from lambent import keys
+from lambent.settings import Settings
+from realtime import ids
+from realtime.collector import Taken
+from realtime.connection import connect_async
+
+POLL_S = 0.001
+SLOW_POLL_S = 0.01
+
+
+class Gateway:
+    """One connection pool to the store.
+
+    Args:
+        settings: name the URL and how much a stream may hold.
+        partitions: P.
+    """
+
+    def __init__(self, settings: Settings, partitions: int) -> None:
+        self._client = connect_async(settings.store_url.get_secret_value())
+        self._most = settings.stream_max_events
+        self.partitions = partitions
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def ping(self) -> None:
+        """Raise if the store cannot be reached."""
+        await self._client.execute_command("PING")
+
+    async def full(self, partitions: Iterable[int]) -> list[int]:
+        """Which of these partitions' streams hold more than they may."""
+        wanted = sorted(set(partitions))
+        lengths = await self._pipe([("XLEN", keys.events(p)) for p in wanted])
+        return [p for p, length in zip(wanted, lengths, strict=True) if length >= self._most]
+
+    async def append(self, events: Sequence[Taken]) -> list[bytes]:
+        """Add events to the log, in order; the ids of their entries."""
+        return await self._pipe([("XADD", keys.events(one.partition), "*", "e", one.data) for one in events])
+
+    async def intents(self, users: Sequence[str]) -> list[bytes | None]:
+        """The newest intent of each user, as JSON; None where there is none."""
+        found = await self._pipe([("GET", keys.intent(keys.partition(user, self.partitions), user)) for user in users])
+        return list(found)
+
+    async def passed(self, ends: dict[int, bytes], wait_ms: int) -> bool:
+        """Wait until the worker has committed each partition's entry ``ends``; false if that takes too long."""
+        started_s = time.monotonic()
+        while not await self._all_passed(ends):
+            elapsed_s = time.monotonic() - started_s
+            if elapsed_s * 1000 >= wait_ms:
+                return False
+            await asyncio.sleep(POLL_S if elapsed_s < 0.05 else SLOW_POLL_S)
+        return True
+
+    async def _all_passed(self, ends: dict[int, bytes]) -> bool:
+        positions = await self._pipe([("GET", keys.position(p)) for p in ends])
+        pairs = zip(positions, ends.values(), strict=True)
+        return all(ids.parse(position or ids.START) >= ids.parse(end) for position, end in pairs)
+
+    async def _pipe(self, commands: Sequence[Sequence[bytes | str | int]]) -> list[Any]:
+        if len(commands) == 1:
+            return [await self._client.execute_command(*commands[0])]
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            replies: list[Any] = await pipeline.execute()
+        return replies
