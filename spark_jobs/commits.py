@@ -1,0 +1,106 @@
+"""Delta tables as the jobs see them: schemas from the declarations, and what each commit says of itself.
+
+A commit's user metadata is one JSON object. Looking at a table needs no JVM: ``deltalake`` reads the log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lambent.errors import DataError
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+    from pyspark.sql import DataFrame, SparkSession
+
+SQL_TYPES = {
+    "string": "STRING",
+    "binary": "BINARY",
+    "bool": "BOOLEAN",
+    "int8": "TINYINT",
+    "int32": "INT",
+    "int64": "BIGINT",
+    "double": "DOUBLE",
+    "date32": "DATE",
+    "map<string,string>": "MAP<STRING, STRING>",
+    "list<float>": "ARRAY<FLOAT>",
+    "list<int32>": "ARRAY<INT>",
+    "list<int8>": "ARRAY<TINYINT>",
+}
+"""Spark's name for each of Arrow's that ``lambent.tables`` uses."""
+
+Metadata = dict[str, Any]
+
+
+def ddl(columns: Mapping[str, str]) -> str:
+    """A schema as Spark reads it."""
+    return ", ".join(f"`{name}` {SQL_TYPES[kind]}" for name, kind in columns.items())
+
+
+def open_table(path: str, version: int | None = None) -> DeltaTable | None:
+    """The table, read without a JVM; None where there is none."""
+    from deltalake import DeltaTable
+
+    return DeltaTable(path, version=version) if DeltaTable.is_deltatable(path) else None
+
+
+def need_table(path: str, remedy: str, version: int | None = None) -> DeltaTable:
+    """The table.
+
+    Args:
+        path: folder or URL.
+        remedy: what to do where it is missing.
+        version: None is the newest.
+
+    Raises:
+        DataError: there is no such table, or no such version of it.
+    """
+    try:
+        table = open_table(path, version)
+    except Exception as error:
+        raise DataError(f"{path} has no version {version} that can be read ({error}).", remedy) from error
+    if table is None:
+        raise DataError(f"There is no table {path}.", remedy)
+    return table
+
+
+def last_metadata(table: DeltaTable | None) -> Metadata:
+    """The metadata of the newest commit that has any: of a job, not of an OPTIMIZE after it. Empty if there is none."""
+    if table is None:
+        return {}
+    for limit in (8, None):  # the whole history is seldom needed
+        for commit in table.history(limit):
+            if commit["version"] <= table.version() and commit.get("userMetadata"):
+                return json.loads(commit["userMetadata"])
+    return {}
+
+
+def create_clustered(spark: SparkSession, path: str, columns: Mapping[str, str], by: str) -> None:
+    """Make an empty table clustered by one column, unless it is there."""
+    from delta.tables import DeltaTable as SparkTable
+
+    empty = spark.createDataFrame([], ddl(columns))
+    SparkTable.createIfNotExists(spark).location(path).addColumns(empty.schema).clusterBy(by).execute()
+
+
+def append(rows: DataFrame, path: str, metadata: Metadata, transaction: tuple[str, int] | None = None) -> None:
+    """Append rows in one commit.
+
+    Args:
+        rows: exactly the table's columns.
+        path: folder or URL; the table is made where there is none.
+        metadata: what the commit says of itself.
+        transaction: application and version; Delta skips, silently, a version that is not above the last one.
+    """
+    writer = rows.write.format("delta").mode("append").option("userMetadata", json.dumps(metadata))
+    if transaction:
+        writer = writer.option("txnAppId", transaction[0]).option("txnVersion", transaction[1])
+    writer.save(path)
+
+
+def overwrite(rows: DataFrame, path: str, metadata: Metadata) -> None:
+    """Replace all rows, and the schema, in one commit; older versions stay readable."""
+    writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+    writer.option("userMetadata", json.dumps(metadata)).save(path)

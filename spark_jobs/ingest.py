@@ -1,0 +1,279 @@
+"""Files and the archived log become distinct ``events``, and what is no event goes to the ``quarantine``.
+
+Exactly once, wherever a run stops: an event is known again by its id, a rejection by its place, and the commit of
+``events`` says up to which version ``log`` is consumed. Of two copies the first in the log's order counts; a copy of an
+event that the table has already is left out, whenever it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lambent.cli import Command
+from lambent.errors import DataError, UsageError
+from lambent.settings import Settings
+from lambent.tables import EVENT_COLUMNS, EVENTS, QUARANTINE, QUARANTINE_COLUMNS
+from spark_jobs.commits import Metadata, append, create_clustered, last_metadata, open_table
+from spark_jobs.report import Report, Stopwatch, keep, run_job
+from spark_jobs.session import spark_session, told_plainly
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+JOB = "ingest"
+WRITER = "lambent-ingest"
+"""The Delta application of every commit to ``events``: two ingests at once cannot both append."""
+
+PLACE = ("origin", "line", "seq", "reason", "detail")
+"""What names a rejection: its place, and why, since a file can change under its name."""
+
+
+# --- pure functions over rows ------------------------------------------------------------------------------------------
+
+
+def first_copies(rows: DataFrame, known_ids: DataFrame | None) -> DataFrame:
+    """Events of ``EVENT_COLUMNS``: the first copy of each in the log's order, less those that are known.
+
+    Args:
+        rows: of ``ROW_COLUMNS``.
+        known_ids: ``event_id`` of the events that the table has; None if it is empty.
+    """
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    order = Window.partitionBy("event_id").orderBy("source", "ingest_ms", "seq", "origin", "line")
+    events = rows.where("event_id IS NOT NULL")
+    if known_ids is not None:
+        events = events.join(known_ids, "event_id", "left_anti")
+    return events.withColumn("copy", F.row_number().over(order)).where("copy = 1").select(*EVENT_COLUMNS)
+
+
+def new_rejections(rows: DataFrame, quarantine: DataFrame | None) -> DataFrame:
+    """Rejections of ``QUARANTINE_COLUMNS`` that the table does not have."""
+    rejected = rows.where("reason IS NOT NULL").select(*QUARANTINE_COLUMNS).dropDuplicates(list(PLACE))
+    if quarantine is None:
+        return rejected
+    return rejected.join(quarantine.select(*PLACE), list(PLACE), "left_anti").select(*QUARANTINE_COLUMNS)
+
+
+def count_rows(rows: DataFrame) -> dict[str, int]:
+    """How many events, rejections by reason, and rows dropped on purpose there are among ``rows``, by name."""
+    kind = "CASE WHEN event_id IS NOT NULL THEN 'read' ELSE coalesce('rejected_' || reason, 'dropped') END AS kind"
+    number = "CASE WHEN event_id IS NULL AND reason IS NULL THEN line ELSE 1 END AS number"
+    totals = rows.selectExpr(kind, number).groupBy("kind").sum("number").collect()
+    return {kind: number for kind, number in totals if number}
+
+
+# --- one run -----------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """``events`` as a run finds it.
+
+    Attributes:
+        settings: where the tables are.
+        version: of ``events``, that the run knows; -1 if there was none.
+        metadata: of its newest commit.
+    """
+
+    settings: Settings
+    version: int
+    metadata: Metadata
+
+    @classmethod
+    def find(cls, settings: Settings) -> Target:
+        """Look at the table, without a JVM."""
+        table = open_table(settings.table(EVENTS))
+        return cls(settings, table.version() if table else -1, last_metadata(table))
+
+
+def write_rows(spark: SparkSession, target: Target, rows: DataFrame, metadata: Metadata) -> Report:
+    """Write the new ones among rows of ``ROW_COLUMNS``: rejections first, so that a run that stops between is repeated.
+
+    Args:
+        spark: the session.
+        target: what the run has found.
+        rows: read from files or the log; computed once.
+        metadata: what the commit of ``events`` says besides what it carries on.
+    """
+    rows = rows.persist()
+    try:
+        counts = count_rows(rows)
+        if any(name.startswith("rejected") for name in counts):
+            _write_quarantine(spark, target.settings, rows)
+        written = _write_events(spark, target, rows, metadata)
+    finally:
+        rows.unpersist()
+    counts["duplicates"] = counts.get("read", 0) - written
+    return Report(JOB, written, counts=counts)
+
+
+def _write_quarantine(spark: SparkSession, settings: Settings, rows: DataFrame) -> None:
+    path = settings.table(QUARANTINE)
+    known = spark.read.format("delta").load(path) if open_table(path) else None
+    append(new_rejections(rows, known), path, {})
+
+
+def _write_events(spark: SparkSession, target: Target, rows: DataFrame, metadata: Metadata) -> int:
+    """Append the new events; returns how many.
+
+    Raises:
+        DataError: another ingest has written in the meantime.
+    """
+    path, run = target.settings.table(EVENTS), uuid.uuid4().hex
+    known = None
+    if target.version < 0:
+        create_clustered(spark, path, EVENT_COLUMNS, by="user")
+    else:
+        events = spark.read.format("delta").option("versionAsOf", target.version).load(path)
+        known = events.select("event_id")
+    said = {**target.metadata, **metadata, "run": run}
+    append(first_copies(rows, known), path, said, (WRITER, max(target.version, 0) + 1))
+    table = open_table(path)
+    commits = table.history(8) if table else []
+    own = next((commit for commit in commits if run in commit.get("userMetadata", "")), None)
+    if own is None:
+        raise DataError("Another ingest has written to events in the meantime; this one wrote nothing.", "Run it again.")
+    return int(own["operationMetrics"]["numOutputRows"])
+
+
+def ingest_files(
+    settings: Settings, paths: Sequence[Path], mapping_name: str, before_ms: int | None = None
+) -> Report:
+    """Add the events of files.
+
+    Args:
+        settings: the settings.
+        paths: files that every executor can read.
+        mapping_name: a shipped mapping's name, or the path of one.
+        before_ms: only events with ``event_ms`` below; None: all.
+
+    Raises:
+        DataError: a file cannot be read. MappingError: the mapping is wrong or does not fit a file.
+    """
+    from lambent.mapping import load_mapping
+    from spark_jobs.files import check_files, read_files
+
+    mapping, taxonomy = load_mapping(mapping_name), settings.load_taxonomy()
+    paths, user_key = [path.expanduser().resolve() for path in paths], settings.user_key_bytes()
+    check_files(paths, mapping, taxonomy, user_key)
+    with spark_session(settings, "lambent ingest") as spark, told_plainly():
+        rows = read_files(spark, paths, mapping, taxonomy, user_key)
+        if before_ms is not None:
+            rows = rows.where(f"event_ms < {before_ms}L OR event_id IS NULL")
+        said = {"files": [describe(path) for path in paths], "before_ms": before_ms}
+        return write_rows(spark, Target.find(settings), rows, said)
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What names a file's content well enough to see that it was read before."""
+    stat = path.stat()
+    return {"path": str(path), "bytes": stat.st_size, "modified_ms": stat.st_mtime_ns // 1_000_000}
+
+
+def ingest_log(settings: Settings) -> Report:
+    """Add the events that the archiver has appended to ``log`` since the last run."""
+    from spark_jobs.log import find_new, read_log
+
+    target = Target.find(settings)
+    new = find_new(settings, target.metadata.get("log_version"))
+    if new is None or new.version == target.metadata.get("log_version"):
+        return Report(JOB, facts=_log_facts(target.metadata))
+    said = {"log_version": new.version, "watermark_ms": new.watermark_ms, "files": None, "before_ms": None}
+    with spark_session(settings, "lambent ingest") as spark, told_plainly():
+        rows = read_log(spark, new.files, settings.load_taxonomy(), new.partitions)
+        report = write_rows(spark, target, rows, said)
+    report.facts = _log_facts(said)
+    return report
+
+
+def _log_facts(metadata: Metadata) -> Metadata:
+    return {name: metadata.get(name, 0) for name in ("log_version", "watermark_ms")}
+
+
+# --- the command -------------------------------------------------------------------------------------------------------
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``lambent ingest``."""
+    parser.add_argument("file", nargs="*", type=Path, help="CSV, JSON lines or Parquet, compressed or not")
+    parser.add_argument("--mapping", help="how to read them: a shipped mapping's name, or a TOML file")
+    parser.add_argument("--before", metavar="TIME", help="only events before this time (ISO 8601; UTC if it does not say)")
+    parser.add_argument("--log", action="store_true", help="the archived log instead of files")
+
+
+def ingest(arguments: argparse.Namespace, settings: Settings) -> Report:
+    """Do what the arguments say, and keep the report.
+
+    Raises:
+        UsageError: they contradict each other.
+    """
+    if arguments.log == bool(arguments.file):
+        raise UsageError("Name files to ingest, or --log, and not both.", "See lambent ingest --help.")
+    watch = Stopwatch()
+    if arguments.log:
+        report = ingest_log(settings)
+    elif arguments.mapping:
+        report = ingest_files(settings, arguments.file, arguments.mapping, parse_time(arguments.before))
+    else:
+        raise UsageError("Files need --mapping.", "Shipped: lambent, rees46, taobao; or write a TOML file.")
+    report.seconds = watch.seconds
+    keep(settings, report)
+    return report
+
+
+def parse_time(text: str | None) -> int | None:
+    """Milliseconds since 1970-01-01 UTC of an ISO 8601 time.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not text:
+        return None
+    try:
+        time = datetime.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not an ISO 8601 time.", "Write 2019-10-01T02:30:00Z.") from error
+    utc = time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
+    return (utc - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(milliseconds=1)
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    """``lambent ingest``."""
+    report = ingest(arguments, settings)
+    if not arguments.json:
+        print(report.sentence())
+    return report.flat()
+
+
+COMMAND = Command(
+    help="read logs of events into the tables",
+    description="Reads files by a mapping, or the archived log, into the Delta tables events and quarantine. "
+    "What is there already is not added again.",
+    examples=[
+        ("lambent ingest 2019-Oct.csv.gz --mapping rees46", "a file, by a shipped mapping"),
+        ("lambent ingest shop.jsonl --mapping shop.toml --before 2024-05-01", "what happened before May"),
+        ("lambent ingest --log", "what the archiver has added since the last time"),
+    ],
+    configure=configure,
+    run=run,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``spark-submit ingest.py …``: as the command, and prints the report as one line of JSON."""
+    parser = argparse.ArgumentParser(prog=JOB, description=COMMAND.description)
+    configure(parser)
+    arguments = parser.parse_args(argv)
+    return run_job(lambda settings: ingest(arguments, settings))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

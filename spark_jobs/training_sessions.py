@@ -1,0 +1,224 @@
+"""Builds ``training_sessions`` from a snapshot: one row a session that has ended, folded as the worker folds it.
+
+SQL encodes the events; each task then folds whole users with ``lambent.training``. A session longer than
+``MAX_EVENTS`` is a bot's: it is left out and counted. The split is by the time at which sessions start.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lambent.encoding import EVENT_DTYPE, Events
+from lambent.features import FeatureSet
+from lambent.sessions import GAP_MS
+from lambent.settings import Settings
+from lambent.tables import TRAINING_COLUMNS, TRAINING_SESSIONS
+from lambent.taxonomy import Taxonomy
+from lambent.training import SessionRows, is_held_out, session_rows
+from spark_jobs.commits import ddl, overwrite
+from spark_jobs.profiles import configure
+from spark_jobs.report import Report, Stopwatch, keep, run_job
+from spark_jobs.rows import arrow_types
+from spark_jobs.session import spark_session
+from spark_jobs.snapshot import Snapshot, choose, encoded, events_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+JOB = "training_sessions"
+MAX_EVENTS = 1_000
+TRAIN_SHARE, VALIDATION_SHARE = 0.70, 0.15
+PARTS = ("train", "validation", "test")
+CHUNK_EVENTS = 200_000
+"""A task folds whole users together, about this many events at once."""
+
+ENDED_COLUMNS = {name: kind for name, kind in TRAINING_COLUMNS.items() if name != "split"} | {"end_ms": "int64"}
+ORDER = ("user", "source", "ingest_ms", "seq", "event_id")
+
+
+# --- one task: users' events to session rows ---------------------------------------------------------------------------
+
+
+def whole_users(batches: Iterable[pa.RecordBatch], chunk_events: int = CHUNK_EVENTS) -> Iterator[pa.Table]:
+    """Tables of whole users from batches that are sorted by user."""
+    import pyarrow as pa
+
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(len(part) for part in held) >= chunk_events:
+            table = pa.Table.from_batches(held)
+            cut = _start_of_last_user(table)
+            if cut:
+                yield table.slice(0, cut)
+            held = table.slice(cut).combine_chunks().to_batches()
+    if held and (table := pa.Table.from_batches(held)).num_rows:
+        yield table
+
+
+def _start_of_last_user(table: pa.Table) -> int:
+    import pyarrow.compute as pc
+
+    last = table.column("user")[-1]
+    return int(pc.index(table.column("user"), last).as_py())
+
+
+def to_events(table: pa.Table) -> Events:
+    """Encoded columns as the fold's array; a missing number is NaN."""
+    import pyarrow.compute as pc
+
+    events = np.zeros(table.num_rows, EVENT_DTYPE)
+    for name in EVENT_DTYPE.names or ():
+        if name in table.column_names:
+            column = table.column(name)
+            events[name] = (pc.fill_null(column, float("nan")) if column.null_count else column).to_numpy()
+    return events
+
+
+def fold_users(table: pa.Table, features: FeatureSet) -> pa.RecordBatch:
+    """Session rows of whole users, as ``ENDED_COLUMNS``."""
+    users = table.column("user").combine_chunks().dictionary_encode()
+    rows = session_rows(features, users.indices.to_numpy().astype(np.int64), to_events(table))
+    return to_arrow(rows, users.dictionary)
+
+
+def to_arrow(rows: SessionRows, names: pa.Array) -> pa.RecordBatch:
+    """Session rows as Arrow; a session that is too long keeps its length only."""
+    import pyarrow as pa
+
+    users = names.take(pa.array(rows.user)).to_pylist()
+    steps = np.repeat(rows.length <= MAX_EVENTS, rows.length)
+    kept = np.where(rows.length <= MAX_EVENTS, rows.length, 0)
+    columns: dict[str, Any] = {
+        "user": users,
+        "start_ms": rows.start_ms,
+        "length": rows.length,
+        "profile": lists(rows.profile, np.full(len(users), rows.profile.shape[1])),
+        "ids": lists(rows.ids[steps], kept * rows.ids.shape[1]),
+        "floats": lists(rows.floats[steps], kept * rows.floats.shape[1]),
+        "labels": lists(rows.labels[steps], kept),
+        "held_out": [is_held_out(user) for user in users],
+        "end_ms": rows.end_ms,
+    }
+    arrays = [_typed(columns[name], kind) for name, kind in arrow_types(ENDED_COLUMNS).items()]
+    return pa.RecordBatch.from_arrays(arrays, names=list(ENDED_COLUMNS))
+
+
+def lists(values: np.ndarray, lengths: np.ndarray) -> pa.Array:
+    """Rows of flat values, ``lengths`` of them each."""
+    import pyarrow as pa
+
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))
+
+
+def _typed(column: Any, kind: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    return column.cast(kind) if isinstance(column, pa.Array) else pa.array(column, kind)
+
+
+# --- pure DataFrame functions ------------------------------------------------------------------------------------------
+
+
+def sessions_of(events: DataFrame, features: FeatureSet) -> DataFrame:
+    """All sessions, ended or not, as ``ENDED_COLUMNS``.
+
+    Args:
+        events: distinct events of ``tables.EVENT_COLUMNS``, those of the snapshot.
+        features: the declarations.
+    """
+    taxonomy, aggregates = features.taxonomy, features.profile.aggregates
+
+    def fold(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        made = FeatureSet(taxonomy, aggregates)
+        for table in whole_users(batches):
+            yield fold_users(table, made)
+
+    ordered = encoded(events, taxonomy).repartition("user").sortWithinPartitions(*ORDER)
+    return ordered.mapInArrow(fold, ddl(ENDED_COLUMNS))
+
+
+def newest_clock_ms(events: DataFrame, taxonomy: Taxonomy) -> int:
+    """The newest time that any user's clock shows; 0 where there are no events."""
+    return encoded(events, taxonomy).selectExpr("max(t_ms) AS newest").first()["newest"] or 0
+
+
+def ended(sessions: DataFrame, newest_ms: int) -> DataFrame:
+    """Those that no event can join any more, less the bots'."""
+    return sessions.where(f"end_ms + {GAP_MS}L < {newest_ms}L AND length <= {MAX_EVENTS}")
+
+
+def split_times_ms(sessions: DataFrame) -> list[int]:
+    """Where validation and test begin: quantiles of the sessions' starts; empty where there are no sessions."""
+    quantiles = (TRAIN_SHARE, TRAIN_SHARE + VALIDATION_SHARE)
+    row = sessions.selectExpr(
+        *(f"percentile_disc({q:.2f}) WITHIN GROUP (ORDER BY start_ms) AS q{n}" for n, q in enumerate(quantiles))
+    ).first()
+    return [int(value) for value in row if value is not None]
+
+
+def parted(sessions: DataFrame, newest_ms: int, times_ms: Sequence[int]) -> DataFrame:
+    """All sessions with ``split``: a name of ``PARTS``, or why the session is left out."""
+    validation_ms, test_ms = times_ms or (0, 0)
+    part = (
+        f"CASE WHEN length > {MAX_EVENTS} THEN 'too_long' WHEN end_ms + {GAP_MS}L >= {newest_ms}L THEN 'open' "
+        f"WHEN start_ms >= {test_ms}L THEN 'test' WHEN held_out THEN 'held_out_early' "
+        f"WHEN start_ms >= {validation_ms}L THEN 'validation' ELSE 'train' END AS split"
+    )
+    return sessions.selectExpr("*", part)
+
+
+def training_rows(sessions: DataFrame) -> DataFrame:
+    """``tables.TRAINING_COLUMNS`` of the sessions that have a part, in an order that a rerun repeats."""
+    return sessions.where(sessions["split"].isin(*PARTS)).select(*TRAINING_COLUMNS).orderBy("start_ms", "user")
+
+
+# --- one run -----------------------------------------------------------------------------------------------------------
+
+
+def build(settings: Settings, snapshot: Snapshot | None = None) -> Report:
+    """Replace ``training_sessions`` by those of a snapshot, and keep the report.
+
+    Args:
+        settings: the settings.
+        snapshot: (V, T); None: the newest that keeps the law.
+
+    Raises:
+        DataError: there are no events.
+    """
+    watch = Stopwatch()
+    snapshot = snapshot or choose(settings)
+    features = FeatureSet(settings.load_taxonomy())
+    with spark_session(settings, "lambent training sessions") as spark:
+        events = events_of(spark, settings, snapshot)
+        newest_ms = newest_clock_ms(events, features.taxonomy)
+        every = sessions_of(events, features).persist()
+        times_ms = split_times_ms(ended(every, newest_ms))
+        said = {**snapshot.metadata(features.hash), "split_ms": times_ms}
+        sessions = parted(every, newest_ms, times_ms)
+        counts = dict(sessions.groupBy("split").count().collect())
+        overwrite(training_rows(sessions), settings.table(TRAINING_SESSIONS), said)
+        every.unpersist()
+    report = Report(JOB, sum(counts.get(part, 0) for part in PARTS), watch.seconds, counts, said)
+    keep(settings, report)
+    return report
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``spark-submit training_sessions.py [--events-version V] [--cutoff-ms T]``."""
+    parser = argparse.ArgumentParser(prog=JOB, description=__doc__)
+    configure(parser)
+    arguments = parser.parse_args(argv)
+    return run_job(
+        lambda settings: build(settings, choose(settings, arguments.events_version, arguments.cutoff_ms))
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
