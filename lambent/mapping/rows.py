@@ -70,27 +70,24 @@ def read_events(
 
 
 def _rows(table: Table, build: Build) -> Iterator[Row]:
+    outcome: Event | Rejection | None
     try:
         for number, source, cells in table.rows:
             if type(cells) is Broken:
                 yield Row(number, None, cells.rejection, cells.raw or table.raw(source))
                 continue
-            outcome = _built(build, cells)
+            try:
+                outcome = build(cells)
+            except Unfit as unfit:
+                outcome = Rejection(unfit.reason, unfit.detail)
+            except (ValueError, OverflowError, RecursionError) as error:  # such as a number of 5,000 digits
+                outcome = Rejection("value", str(error))
             if isinstance(outcome, Rejection):
                 yield Row(number, None, outcome, table.raw(source))
             else:
                 yield Row(number, outcome)
     finally:
         table.close()
-
-
-def _built(build: Build, cells: Any) -> Event | Rejection | None:
-    try:
-        return build(cells)
-    except Unfit as unfit:
-        return Rejection(unfit.reason, unfit.detail)
-    except (ValueError, OverflowError, RecursionError) as error:  # a number of 5,000 digits, a text that is no Unicode
-        return Rejection("value", str(error))
 
 
 def compile_row(mapping: Mapping, table: Table, taxonomy: Taxonomy, user_key: bytes) -> Build:
@@ -109,9 +106,9 @@ def compile_row(mapping: Mapping, table: Table, taxonomy: Taxonomy, user_key: by
         name = kind(cells)
         if name is None:
             return None
-        event_ms = when(cells)
-        if event_ms is None:
-            raise Unfit("missing", "event_ms is missing")
+        event_ms, who = when(cells), user(cells)
+        if event_ms is None or who is None:
+            raise Unfit("missing", "event_ms is missing" if event_ms is None else "user is missing")
         values: dict[str, Any] = {}
         for field, get, missing, limit in texts:
             value = get(cells)
@@ -125,7 +122,7 @@ def compile_row(mapping: Mapping, table: Table, taxonomy: Taxonomy, user_key: by
                 values[field] = value
         if attributes is not None:
             values["attributes"] = attributes(cells)
-        return check(Event(user=user(cells), type=name, event_ms=event_ms, **values), taxonomy)
+        return check(Event(user=who, type=name, event_ms=event_ms, **values), taxonomy)
 
     count = len(mapping.spec.attributes)
     return _within_size(build) if count > SMALL_ATTRIBUTES or REST in mapping.spec.attributes else build
@@ -143,14 +140,7 @@ def _within_size(build: Build) -> Build:
     return sized
 
 
-def _user_reader(mapping: Mapping, table: Table, user_key: bytes) -> Callable[[Any], str]:
-    read: Reader = source_reader(mapping, table, ("fields", "user"), as_text)
+def _user_reader(mapping: Mapping, table: Table, user_key: bytes) -> Reader:
+    """The reader of the pseudonym, which remembers the users it has met last."""
     hashed = functools.lru_cache(CACHED_USERS)(functools.partial(pseudonym, key=user_key))
-
-    def user(cells: Any) -> str:
-        raw = read(cells)
-        if raw is None:
-            raise Unfit("missing", "user is missing")
-        return hashed(raw)
-
-    return user
+    return source_reader(mapping, table, ("fields", "user"), as_text, hashed)

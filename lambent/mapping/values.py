@@ -113,11 +113,10 @@ def number_reader(field: str, mark: str, thousands: str, scale: float | None) ->
         scale: what the number is multiplied by, such as 0.01 for cents.
     """
     factor, divisor = _factor(scale)
+    as_written = mark == "." and not thousands
 
     def read(text: str) -> float:
-        plain = text.replace(thousands, "") if thousands else text
-        if mark != ".":
-            plain = plain.replace(".", "_").replace(mark, ".")  # a dot is then no part of a number
+        plain = text if as_written else _plain_number(text, mark, thousands)
         try:
             if "_" in plain:  # Python would take 1_000
                 raise ValueError
@@ -126,6 +125,12 @@ def number_reader(field: str, mark: str, thousands: str, scale: float | None) ->
             raise Unfit(field, f"{shown(text)} is not a number with the decimal mark '{mark}'") from None
 
     return read
+
+
+def _plain_number(text: str, mark: str, thousands: str) -> str:
+    """The number as Python writes it; a dot that is no decimal mark becomes what is no part of a number."""
+    digits = text.replace(thousands, "") if thousands else text
+    return digits if mark == "." else digits.replace(".", "_").replace(mark, ".")
 
 
 def _factor(scale: float | None) -> tuple[float, float]:
