@@ -42,9 +42,9 @@ class Encoder:
             lines[position] = BREAKERS[rows["broken"][position] - 1](lines[position])
         return lines
 
-    def _heads(self, rows: Rows) -> list[bytes]:
+    def _heads(self, rows: Rows) -> map[bytes]:
         types = map(self._types.__getitem__, rows["type"].tolist())
-        return [_HEAD % head for head in zip(rows["user"].tolist(), types, rows["event_ms"].tolist(), strict=True)]
+        return map(_HEAD.__mod__, zip(rows["user"].tolist(), types, rows["event_ms"].tolist(), strict=True))
 
     def _goods_of(self, rows: Rows) -> map[bytes]:
         """Product, category, brand, price; the last fragment is the empty one."""
@@ -62,8 +62,7 @@ class Encoder:
 
 
 def _ids(rows: Rows) -> list[bytes]:
-    serials = rows["serial"].tolist()
-    ids = [b',"id":"%016x"' % serial for serial in serials]
+    ids = list(map(b',"id":"%016x"'.__mod__, rows["serial"].tolist()))
     for position in np.flatnonzero(rows["omitted"] & _ID).tolist():
         ids[position] = b""
     return ids
