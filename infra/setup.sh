@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes all that the other make targets need, inside the checkout:
 #   .tools/  uv, pinned           .venv/  the locked environment, with the project itself editable
-#   .jars/   Delta's jars         .venv/lambent-setup.json  where Java and the jars are, for Python to read
+#   .jars/   Delta's jars, and an archive of classes that lets Spark start sooner
+#   .venv/lambent-setup.json  where Java and the jars are, for Python to read
 # Each step leaves a stamp with what it was made from, and is done again only when that changes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -41,12 +42,14 @@ need() {
 
 # --- What the machine must have --------------------------------------------------------------------------------------
 
-# The real path of the first Python 3.11 or 3.12 among $PYTHON, python3, python3.12 and python3.11.
+# The first Python 3.11 or 3.12 among $PYTHON, python3, python3.12 and python3.11. In an active venv (make puts our own
+# first in PATH) it is the one that the venv was made from.
 find_python() {
     local candidate
     for candidate in ${PYTHON:-python3 python3.12 python3.11}; do
-        "$candidate" -c 'import sys; sys.version_info[:2] in ((3, 11), (3, 12)) or sys.exit(1); print(sys.executable)' \
-            2>/dev/null && return
+        "$candidate" -c 'import os, sys
+sys.version_info[:2] in ((3, 11), (3, 12)) or sys.exit(1)
+print(os.path.realpath(sys._base_executable))' 2>/dev/null && return
     done
     return 1
 }
@@ -103,7 +106,12 @@ import json, pathlib, sys
 jars = sorted(str(jar) for jar in pathlib.Path(".jars").resolve().glob("*.jar"))
 print(json.dumps({"java_home": sys.argv[1], "jars": jars}, indent=2))
 PY
-    printf '%s' "$1" >.venv/.setup-stamp
+}
+
+# Only speed depends on it, so set-up goes on where it fails.
+make_class_archive() {
+    .venv/bin/python -m spark_jobs.archive || rm -f .jars/classes.jsa
+    printf '%s' "$1" >.jars/.classes-stamp
 }
 
 # --- All of it -------------------------------------------------------------------------------------------------------
@@ -115,7 +123,7 @@ flock 9
 
 python=$(find_python) || die "Python 3.11 or 3.12 is missing. Install it, or name it: PYTHON=/path/to/python3.12"
 # A venv holds absolute paths, so the checkout's own place is part of what it was made from.
-key=$({ "$python" -VV; printf '%s\n' "$python" "$PWD"; cat infra/* requirements.lock pyproject.toml; } | digest)
+key=$({ "$python" -VV; printf '%s\n' "$python" "$PWD"; cat infra/*.* spark_jobs/archive.py requirements.lock pyproject.toml; } | digest)
 if is_stamped .venv/.setup-stamp "$key"; then
     exit 0
 fi
@@ -149,5 +157,9 @@ is_stamped .venv/.project-stamp "$project_key" || step "Lambent into .venv, edit
 jars_key=$({ cat infra/jars.py; grep -E '^(pyspark|delta-spark)==' requirements.lock; } | digest)
 is_stamped .jars/.stamp "$jars_key" || step "Delta's jars into .jars" make_jars "$jars_key"
 
-write_facts "$key"
+write_facts
+classes_key=$({ printf '%s\n' "$jars_key" "$project_key" "$("$JAVA_HOME/bin/java" -version 2>&1)"; cat spark_jobs/archive.py; } | digest)
+is_stamped .jars/.classes-stamp "$classes_key" || step "Java's archive of Spark's classes" make_class_archive "$classes_key"
+
+printf '%s' "$key" >.venv/.setup-stamp
 say "ready after $((SECONDS - started)) s"
