@@ -83,7 +83,7 @@ def source_reader(
         text = as_text(source.value)
         constant = then(text) if then else text
         return lambda cells: constant
-    missing = _missing(mapping, source)
+    missing = _missing(mapping, source) | ({""} if key == ("fields", "user") else set())  # nobody has no id
     finish = then if source.join is None else None
     readers = [_column(_getter(mapping, table, key, column), missing, text_of, finish) for column in source.all_columns]
     if source.join is not None:

@@ -119,6 +119,7 @@ REJECTED = {
     "an open quote": (csv(), b'1,view,2019-10-01,"a', "csv", "not closed"),
     "text after a quote": (csv(), b'1,view,2019-10-01,"a"b', "csv", "expected"),
     "no user": (csv(), b",view,2019-10-01,a", "missing", "user"),
+    "an empty user, whatever means missing": (csv('missing = ["NULL"]'), b",view,2019-10-01,a", "missing", "user"),
     "no type": (csv(), b"1,,2019-10-01,a", "missing", "type"),
     "no time": (csv(), b"1,view,,a", "missing", "event_ms"),
     "an unknown type": (csv(), b"1,look,2019-10-01,a", "type", "look"),

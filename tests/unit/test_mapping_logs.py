@@ -9,11 +9,14 @@ import gzip
 import lzma
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lambent.errors import DataError, MappingError
+from lambent.events import Event, encode_event
+from lambent.keys import pseudonym
 from lambent.mapping import Row, load_mapping, read_events
 from lambent.mapping.readers import OnBytes
 from lambent.taxonomy import shop
@@ -80,6 +83,16 @@ def test_a_missing_file_and_a_folder_are_refused_at_once(tmp_path: Path) -> None
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(DataError):
             read_events(path, load_mapping("rees46"), shop(), KEY)
+
+
+def test_our_own_json_lines_give_the_same_event_with_a_pseudonym(tmp_path: Path) -> None:
+    event = Event(
+        user="7", type="search", event_ms=1_569_888_000_000, id="e", product="p", category="a.b", brand="c", price=1.5,
+        query="q", dwell_ms=3, device="phone", attributes={"x": "y"},
+    )  # fmt: skip
+    (tmp_path / "log").write_bytes(encode_event(event) + b"\n")
+    (row,) = read_events(tmp_path / "log", load_mapping("lambent"), shop(), KEY)
+    assert row.event == msgspec.structs.replace(event, user=pseudonym("7", KEY))
 
 
 # --- arbitrary bytes ---------------------------------------------------------------------------------------------------
