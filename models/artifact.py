@@ -50,6 +50,11 @@ def write_artifact(folder: Path, graph: bytes, description: Mapping[str, Any]) -
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def digest(folder: Path) -> str:
+    """sha256 of an artifact's ``model.json``, in hex: it names the artifact, since ``model.json`` names its parts."""
+    return hashlib.sha256((folder / DESCRIPTION).read_bytes()).hexdigest()
+
+
 def read_description(folder: Path) -> dict[str, Any]:
     """``model.json`` of an artifact whose parts are what it says.
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import TableNotFoundError
 from numpy.typing import NDArray
 
 from lambent.errors import DataError, ModelError
@@ -182,18 +182,11 @@ def plan(length: Array, size: int, rng: np.random.Generator | None) -> list[Arra
     return batches if rng is None else [batches[i] for i in rng.permutation(len(batches))]
 
 
-def as_tensors(batches: Callable[[], Iterator[Batch]], table: TrainingTable) -> Any:
+def as_tensors(batches: Callable[[], Iterator[Batch]], signature: Sequence[Any]) -> Any:
     """A ``tf.data`` set of ``Batch.arrays``, read ahead of the network. Each pass calls ``batches`` anew."""
     import tensorflow as tf
 
-    signature = (
-        tf.TensorSpec((None, table.profile_width), tf.float32),
-        tf.TensorSpec((None, None, table.ids_width), tf.int32),
-        tf.TensorSpec((None, None, table.floats_width), tf.float32),
-        tf.TensorSpec((None, None), tf.int32),
-        tf.TensorSpec((None, None), tf.float32),
-    )
-    arrays = tf.data.Dataset.from_generator(lambda: (b.arrays for b in batches()), output_signature=signature)
+    arrays = tf.data.Dataset.from_generator(lambda: (b.arrays for b in batches()), output_signature=tuple(signature))
     return arrays.prefetch(4)
 
 
@@ -208,8 +201,9 @@ def _flat(column: pa.ChunkedArray) -> Array:
 
 
 def _commit_metadata(table: DeltaTable, path: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(table.history(1)[0]["userMetadata"]))
-    except (KeyError, IndexError, ValueError, DeltaError) as error:
-        cause = f"{path}: the commit of version {table.version()} does not name its snapshot."
-        raise DataError(cause, "Run the job training_sessions again.") from error
+    """What the newest commit that says anything says: a job's, not that of an OPTIMIZE after it."""
+    for commit in table.history(8):
+        if commit.get("userMetadata"):
+            return dict(json.loads(commit["userMetadata"]))
+    cause = f"{path}: no commit up to version {table.version()} names its snapshot."
+    raise DataError(cause, "Run the job training_sessions again.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,21 @@ def to_litert(network: IntentNetwork, calibration: Calibration) -> bytes:
 
 
 def export(
-    folder: Path, network: IntentNetwork, calibration: Calibration, features: FeatureSet, table: TrainingTable
+    folder: Path,
+    network: IntentNetwork,
+    calibration: Calibration,
+    features: FeatureSet,
+    table: TrainingTable,
+    train: Mapping[str, Any],
 ) -> str:
-    """Write the artifact of a model that has no version yet; returns the sha256 of its ``model.json``."""
+    """Write the artifact of a model that has no version yet; returns the sha256 of its ``model.json``.
+
+    Args:
+        folder: where to.
+        network, calibration: what is exported.
+        features, table: what it was trained for and on.
+        train: how: options and outcome, as plain values.
+    """
     shape = network.shape_of
     description = {
         "version": 0,
@@ -85,5 +98,6 @@ def export(
         "calibration": {"scale": list(calibration.scale), "bias": list(calibration.bias)},
         "created_ms": time.time_ns() // 1_000_000,
         "data": {**table.snapshot, "training_sessions_version": table.version},
+        "train": dict(train),
     }
     return write_artifact(folder, to_litert(network, calibration), description)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.dataset import TrainingTable, as_tensors
+from models.dataset import Batch, TrainingTable, as_tensors
 from models.horovod_runner import World
-from models.network import IntentNetwork, Shape, loss_sum
+from models.network import IntentNetwork, Shape, batch_signature, loss_sum
 
 Floats = NDArray[np.float64]
+
+SCORED_SESSIONS = 1_024
+"""Sessions of a global batch that is only scored."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,8 +132,9 @@ class Trainer:
         self.optimizer.build(network.trainable_variables)
         world.broadcast([v.value for v in network.variables])
         self.average.set_weights(network.get_weights())
-        self.train_step = tf.function(self._train_step, reduce_retracing=True)
-        self.score_step = tf.function(self._score_step, reduce_retracing=True)
+        signature = batch_signature(network.shape_of)
+        self.train_step = tf.function(self._train_step, input_signature=signature)
+        self.score_step = tf.function(self._score_step, input_signature=signature)
 
     def _optimizer(self, steps: int) -> Any:
         """AdamW (Loshchilov and Hutter, ICLR 2019) with warm-up over an epoch's tenth and a cosine to zero."""
@@ -150,8 +155,8 @@ class Trainer:
         *summed, loss, events = self.world.sum_tensors([*dense, loss, tf.reduce_sum(mask)])
         return [g / tf.maximum(events, 1.0) for g in summed], loss, events
 
-    def _train_step(self, *batch: Any) -> tuple[Any, Any]:
-        gradients, loss, events = self.gradients(*batch)
+    def _train_step(self, profile: Any, ids: Any, floats: Any, labels: Any, mask: Any) -> tuple[Any, Any]:
+        gradients, loss, events = self.gradients(profile, ids, floats, labels, mask)
         clipped, _ = tf.clip_by_global_norm(gradients, self.options.clip)
         self.optimizer.apply(clipped)
         step = tf.cast(self.optimizer.iterations, tf.float32)
@@ -165,21 +170,26 @@ class Trainer:
 
     def epoch(self, table: TrainingTable, number: int) -> float:
         """One pass over the training split; returns its mean cross-entropy per event while it learnt."""
-        world, size = self.world, self.options.batch * self.world.size
-        seed = self.options.seed * 1_000 + number
-        batches = as_tensors(lambda: table.batches("train", size, seed=seed, rank=world.rank, ranks=world.size), table)
-        totals = [self.train_step(*batch) for batch in batches]  # summed over the ranks by the step itself
-        loss, events = np.sum([[float(a), float(b)] for a, b in totals], axis=0)
-        return float(loss / max(events, 1))
+        size, seed = self.options.batch * self.world.size, self.options.seed * 1_000 + number
+        totals = self._run(self.train_step, lambda: table.batches("train", size, seed=seed, **self._share()))
+        return _mean(totals)  # the step itself has summed over the ranks
 
     def validate(self, table: TrainingTable) -> float:
         """Log loss of the averaged weights on the validation split, over all ranks."""
-        world = self.world
-        batches = as_tensors(lambda: table.batches("validation", 1_024, rank=world.rank, ranks=world.size), table)
-        totals = [self.score_step(*batch) for batch in batches]
-        own = np.sum([[float(a), float(b)] for a, b in totals], axis=0) if totals else np.zeros(2)
-        loss, events = world.sum_array(own)
-        return float(loss / max(events, 1))
+        totals = self._run(self.score_step, lambda: table.batches("validation", SCORED_SESSIONS, **self._share()))
+        return _mean(self.world.sum_array(totals))
+
+    def _share(self) -> dict[str, int]:
+        return {"rank": self.world.rank, "ranks": self.world.size}
+
+    def _run(self, step: Any, batches: Callable[[], Iterator[Batch]]) -> Floats:
+        """[2] summed loss and events of a step over all batches."""
+        totals = [step(*batch) for batch in as_tensors(batches, batch_signature(self.network.shape_of))]
+        return np.sum([[float(loss), float(events)] for loss, events in totals], axis=0) if totals else np.zeros(2)
+
+
+def _mean(totals: Floats) -> float:
+    return float(totals[0] / max(totals[1], 1))
 
 
 def fit(trainer: Trainer, table: TrainingTable, log: Path | None) -> dict[str, Any]:

@@ -136,7 +136,10 @@ def _spark(processes: int, settings: Settings) -> Any:
         os.environ.setdefault("JAVA_HOME", java_home)
     local = settings.spark_master.startswith("local")
     builder = SparkSession.builder.master(f"local[{processes}]" if local else settings.spark_master)
+    loopback = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} if local else {}
     options = {
+        **loopback,
+        "spark.local.dir": str(settings.root / "spark" / "scratch"),
         "spark.ui.enabled": "false",
         "spark.driver.memory": settings.spark_memory,
         "spark.driver.extraJavaOptions": "-Dlog4j2.level=warn -XX:+UseSerialGC -XX:TieredStopAtLevel=1",

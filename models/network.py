@@ -148,6 +148,17 @@ class IntentNetwork(keras.Model):
         return self.head(self.hidden(keras.ops.concatenate([state, x], axis=-1)))  # […, H + X] → […, K]
 
 
+def batch_signature(shape: Shape) -> list[Any]:
+    """What a traced function takes of a batch: profile, ids, floats, labels, mask, for any n and T; one trace does."""
+    return [
+        tf.TensorSpec((None, shape.profile), tf.float32),
+        tf.TensorSpec((None, None, shape.ids), tf.int32),
+        tf.TensorSpec((None, None, shape.floats), tf.float32),
+        tf.TensorSpec((None, None), tf.int32),
+        tf.TensorSpec((None, None), tf.float32),
+    ]
+
+
 def loss_sum(logits: Any, labels: Any, mask: Any) -> Any:
     """Sum of the cross-entropy over the steps of a batch, natural logarithm.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from models.calibrate import Calibration, fit_calibration, log_loss
 from models.export import export
 from models.fit import Moments, Options, Trainer, fit, moments, prepare
 from models.horovod_runner import World, join_world
-from models.network import IntentNetwork, Shape
+from models.network import IntentNetwork, Shape, batch_signature
 
 if TYPE_CHECKING:
     from models.dataset import TrainingTable
@@ -31,7 +32,8 @@ def run(job: Job) -> dict[str, Any] | None:
         return None
     fitted = time.monotonic()
     calibration, gained = calibrated(trainer.average, job.table)
-    sha256 = export(job.staging, trainer.average, calibration, job.features, job.table)
+    train = {**dataclasses.asdict(options), "processes": world.size, **figures}
+    sha256 = export(job.staging, trainer.average, calibration, job.features, job.table, train)
     return {
         **figures,
         **gained,
@@ -62,7 +64,7 @@ def prepared(job: Job, world: World, options: Options) -> tuple[Trainer, Moments
 def predictions(network: IntentNetwork, table: TrainingTable, split: str) -> tuple[Any, Any]:
     """[events, K] logits and [events] labels of a split."""
     logits, labels = [np.zeros((0, network.shape_of.intents), np.float32)], [np.zeros(0, np.int32)]
-    predict = tf.function(network.call, reduce_retracing=True)
+    predict = tf.function(network.call, input_signature=batch_signature(network.shape_of)[:3])
     for batch in table.batches(split, 1_024):
         inside = batch.mask > 0
         logits.append(predict(batch.profile, batch.ids, batch.floats).numpy()[inside])

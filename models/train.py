@@ -77,7 +77,7 @@ def train(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     else:
         result = run_single(run_rank, (job,))
     seconds = time.monotonic() - started
-    return append_report(settings, "train", result.pop("events"), seconds, processes=arguments.processes, **result)
+    return append_report(settings, "train", result.pop("sessions"), seconds, processes=arguments.processes, **result)
 
 
 def run_rank(job: Job) -> dict[str, Any] | None:

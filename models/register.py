@@ -1,0 +1,146 @@
+"""The job ``register``: gives the staged artifact a version, and makes it champion if it passes the gate.
+
+    python -m models.register
+
+It needs ``evaluation.json`` of that very artifact. Either way ``ROOT/reports/gate.json`` says why, in words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lambent.errors import ModelError
+from lambent.features import FeatureSet
+from lambent.reports import append_report
+from lambent.settings import Settings, load_settings
+from models import metrics
+from models.artifact import GRAPH, STAGING, Artifact, digest, read_description, write_artifact
+from models.dataset import TrainingTable
+from models.evaluate import score, write_json
+from models.gate import Decision, decide
+from models.promotion import announce, artifact_folder
+from models.registry import Registry
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job from a command line."""
+    parser = argparse.ArgumentParser(prog="python -m models.register", description=__doc__.splitlines()[0])
+    configure(parser)
+    register(parser.parse_args(argv), load_settings())
+    return 0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The job's arguments."""
+    parser.add_argument("--no-promote", action="store_true", help="give it a version, but keep the champion")
+
+
+def register(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    """Number the staged artifact, hold it against the gate, promote it if it passes; returns the job's report.
+
+    Raises:
+        ModelError: nothing is staged, or what is staged was not evaluated.
+        StoreError: it passed, but the store cannot be told; it keeps its version.
+    """
+    started = time.monotonic()
+    staged = settings.artifacts_root / STAGING
+    description, evaluation = read_description(staged), read_evaluation(settings, staged)
+    registry = Registry(settings)
+    champion = registry.champion()
+    decision, champion_loss = judge(settings, evaluation, champion)
+    version = number(settings, registry, description, evaluation)
+    promoted = decision.promoted and not arguments.no_promote
+    gate = {
+        "time_ms": time.time_ns() // 1_000_000,
+        "version": version,
+        "promoted": promoted,
+        "reasons": [*decision.reasons, *(["Promotion was not asked for."] if arguments.no_promote else [])],
+        "log_loss": evaluation["log_loss"],
+        "base_log_loss": evaluation["base_log_loss"],
+        "champion": champion,
+        "champion_log_loss": champion_loss,
+    }
+    write_json(settings.root / "reports" / "gate.json", gate)
+    partitions = promote(settings, registry, version) if promoted else 0
+    return append_report(
+        settings, "register", 1, time.monotonic() - started,
+        version=version, promoted=promoted, reasons=gate["reasons"], partitions=partitions,
+    )  # fmt: skip
+
+
+def promote(settings: Settings, registry: Registry, version: int) -> int:
+    """Tell every partition, then move the alias; in this order, so that a champion is always announced."""
+    partitions = announce(settings, version)
+    registry.set_champion(version)
+    return partitions
+
+
+def read_evaluation(settings: Settings, staged: Path) -> dict[str, Any]:
+    """The evaluation of the staged artifact.
+
+    Raises:
+        ModelError: there is none, or it is another artifact's.
+    """
+    path = settings.root / "reports" / "evaluation.json"
+    evaluation: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    if evaluation.get("artifact_sha256") != digest(staged):
+        raise ModelError(f"{path}: no evaluation of the staged model.", "Run the job evaluate, then this one.")
+    return evaluation
+
+
+def judge(settings: Settings, evaluation: dict[str, Any], champion: int) -> tuple[Decision, float | None]:
+    """The gate's decision, and the champion's log loss on today's test split; None where it cannot be had."""
+    loss = None
+    if champion:
+        features = FeatureSet(settings.load_taxonomy())
+        try:
+            artifact = Artifact(artifact_folder(settings, champion), features)
+        except ModelError as error:
+            decision = decide(evaluation["log_loss"], evaluation["base_log_loss"], None)
+            unknown = f"Champion {champion} cannot be compared: {error.cause}"
+            return Decision(decision.promoted, (*decision.reasons, unknown)), None
+        scores = score(artifact, TrainingTable.open(settings, features))
+        loss = metrics.log_loss(scores.probabilities, scores.labels)
+    return decide(evaluation["log_loss"], evaluation["base_log_loss"], loss, champion), loss
+
+
+def number(settings: Settings, registry: Registry, description: dict[str, Any], evaluation: dict[str, Any]) -> int:
+    """Record the run, take the next version, and write the artifact under its number."""
+    reports, staged = settings.root / "reports", settings.artifacts_root / STAGING
+    tags = {**description["data"], "features": description["features"], **_commit()}
+    figures = {name: evaluation[name] for name in ("log_loss", "base_log_loss", "events", "sessions")}
+    figures |= {
+        f"{intent}_{name}": value
+        for intent, values in evaluation["model"].items()
+        for name, value in values.items()
+        if value is not None
+    }
+    pictures = [path for path in map(Path, evaluation["pictures"]) if path.exists()]
+    run_id = registry.log(description["train"], figures, tags, [reports / "evaluation.json", *pictures, staged / GRAPH])
+    version = registry.add_version(run_id, {**tags, "log_loss": evaluation["log_loss"]})
+    graph = (staged / GRAPH).read_bytes()
+    write_artifact(artifact_folder(settings, version), graph, {**description, "version": version})
+    return version
+
+
+def _commit() -> dict[str, str]:
+    """The checkout's commit, where this is a checkout."""
+    folder = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=5
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    return {"git_commit": found.stdout.strip()} if found.returncode == 0 else {}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""The registry: MLflow's runs, versions and the alias ``champion``, through its plain client.
+
+Nothing is logged automatically and no requirements are inferred: that takes longer than the training of a small model.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lambent.settings import Settings
+
+MODEL = "lambent-intent"
+CHAMPION = "champion"
+EXPERIMENT = "lambent"
+
+
+class Registry:
+    """Runs and versions of the intent model.
+
+    Args:
+        settings: say where MLflow keeps them.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("DO_NOT_TRACK", "true")
+        from mlflow.tracking import MlflowClient
+
+        settings.root.mkdir(parents=True, exist_ok=True)
+        self._client = MlflowClient(settings.mlflow_tracking_uri)
+        self._files = (settings.root / "mlruns").as_uri()
+
+    def log(
+        self, parameters: Mapping[str, Any], figures: Mapping[str, float], tags: Mapping[str, Any], files: list[Path]
+    ) -> str:
+        """Record one training as a run; returns the run's id."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        now_ms = time.time_ns() // 1_000_000
+        run_id: str = self._client.create_run(self._experiment()).info.run_id
+        self._client.log_batch(
+            run_id,
+            metrics=[Metric(name, float(value), now_ms, 0) for name, value in figures.items()],
+            params=[Param(name, str(value)) for name, value in parameters.items()],
+            tags=[RunTag(name, str(value)) for name, value in tags.items()],
+        )
+        for file in files:
+            self._client.log_artifact(run_id, str(file))
+        self._client.set_terminated(run_id)
+        return run_id
+
+    def _experiment(self) -> str:
+        known = self._client.get_experiment_by_name(EXPERIMENT)
+        if known:
+            return str(known.experiment_id)
+        return str(self._client.create_experiment(EXPERIMENT, artifact_location=self._files))
+
+    def add_version(self, run_id: str, tags: Mapping[str, Any]) -> int:
+        """The number of a new version of the model, 1 or more."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(MODEL)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        texts = {name: str(value) for name, value in tags.items()}
+        source = self._client.get_run(run_id).info.artifact_uri
+        return int(self._client.create_model_version(MODEL, source, run_id, tags=texts).version)
+
+    def champion(self) -> int:
+        """The champion's version; 0 if there is none."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return int(self._client.get_model_version_by_alias(MODEL, CHAMPION).version)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return 0
+            raise
+
+    def set_champion(self, version: int) -> None:
+        """Give a version the alias ``champion``."""
+        self._client.set_registered_model_alias(MODEL, CHAMPION, str(version))
+
+    def versions(self) -> list[dict[str, Any]]:
+        """All versions, newest first: version, created_ms and what they were tagged with."""
+        found = self._client.search_model_versions(f"name = '{MODEL}'")
+        rows = [{**one.tags, "version": int(one.version), "created_ms": one.creation_timestamp} for one in found]
+        return sorted(rows, key=lambda row: -int(row["version"]))
