@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes all that the other make targets need, inside the checkout:
-#   .tools/  uv, pinned           .venv/  the locked environment, with the project itself editable
+#   .tools/  uv, pinned
+#   .venv/   the locked packages, Lambent itself (editable), and lambent-setup.json: where Java and the jars are
 #   .jars/   Delta's jars, and an archive of classes that lets Spark start sooner
-#   .venv/lambent-setup.json  where Java and the jars are, for Python to read
 # Each step leaves a stamp with what it was made from, and is done again only when that changes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -123,7 +123,7 @@ flock 9
 
 python=$(find_python) || die "Python 3.11 or 3.12 is missing. Install it, or name it: PYTHON=/path/to/python3.12"
 # A venv holds absolute paths, so the checkout's own place is part of what it was made from.
-key=$({ "$python" -VV; printf '%s\n' "$python" "$PWD"; cat infra/*.* spark_jobs/archive.py requirements.lock pyproject.toml; } | digest)
+key=$({ "$python" -VV; printf '%s\n' "$python" "$PWD"; cat infra/{setup.sh,jars.py,uv.txt} spark_jobs/archive.py requirements.lock pyproject.toml; } | digest)
 if is_stamped .venv/.setup-stamp "$key"; then
     exit 0
 fi
@@ -158,7 +158,7 @@ jars_key=$({ cat infra/jars.py; grep -E '^(pyspark|delta-spark)==' requirements.
 is_stamped .jars/.stamp "$jars_key" || step "Delta's jars into .jars" make_jars "$jars_key"
 
 write_facts
-classes_key=$({ printf '%s\n' "$jars_key" "$project_key" "$("$JAVA_HOME/bin/java" -version 2>&1)"; cat spark_jobs/archive.py; } | digest)
+classes_key=$({ printf '%s\n' "$tools_key" "$jars_key" "$("$JAVA_HOME/bin/java" -version 2>&1)"; cat spark_jobs/archive.py; } | digest)
 is_stamped .jars/.classes-stamp "$classes_key" || step "Java's archive of Spark's classes" make_class_archive "$classes_key"
 
 printf '%s' "$key" >.venv/.setup-stamp
