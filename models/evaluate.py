@@ -21,10 +21,11 @@ import numpy as np
 
 from lambent.features import FeatureSet
 from lambent.reports import append_report
-from lambent.settings import Settings, load_settings
+from lambent.settings import Settings
 from models import metrics
 from models.artifact import STAGING, Artifact, digest
 from models.dataset import Array, TrainingTable
+from models.jobs import evaluate_arguments, run_job
 
 BATCH_SESSIONS = 2_048
 
@@ -40,15 +41,7 @@ class Scores:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job from a command line."""
-    parser = argparse.ArgumentParser(prog="python -m models.evaluate", description=__doc__.splitlines()[0])
-    configure(parser)
-    evaluate(parser.parse_args(argv), load_settings())
-    return 0
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """The job's arguments."""
-    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="where to draw (default ROOT/reports)")
+    return run_job("models.evaluate", __doc__, evaluate_arguments, evaluate, argv)
 
 
 def evaluate(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:

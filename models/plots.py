@@ -77,10 +77,8 @@ def draw_precision_recall(evaluation: dict[str, Any], path: Path) -> None:
         recall, precision = [r for r, _ in shown], [p for _, p in shown]
         axes.fill_between(recall, base, precision, color=colour(name, code), alpha=0.12, linewidth=0)
         axes.plot(recall, precision, color=colour(name, code), linewidth=2)
-        axes.axhline(base, color="#7b8794", linewidth=1, linestyle=":")
-        axes.annotate(
-            f"base rate {base:.1%}", (1, base), xytext=(0, 4), textcoords="offset points", ha="right", fontsize=8
-        )
+        axes.axhline(base, color="#7b8794", linewidth=1, linestyle=":", label=f"base rate {base:.1%}")
+        axes.legend(loc="upper right" if base < 0.5 else "lower right", fontsize=9)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall")
         _percent(axes.xaxis, axes.yaxis)
         axes.set_title(f"{name}  AP {_text(figures['ap'], 3)}  AUC {_text(figures['auc'], 3)}", fontsize=10)
@@ -106,8 +104,9 @@ def _percent(*axes: Any) -> None:
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     for axis in axes:
-        axis.set_major_locator(MaxNLocator(5))
-        axis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0 if high - low > 0.08 else 1))
 
 
 def _text(value: float | None, digits: int) -> str:

@@ -16,30 +16,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lambent.errors import ModelError
+from lambent.errors import ModelError, StoreError
 from lambent.features import FeatureSet
 from lambent.reports import append_report
-from lambent.settings import Settings, load_settings
+from lambent.settings import Settings
 from models import metrics
 from models.artifact import GRAPH, STAGING, Artifact, digest, read_description, write_artifact
 from models.dataset import TrainingTable
 from models.evaluate import score, write_json
-from models.gate import Decision, decide
+from models.gate import MARGIN_NATS, Decision, decide
+from models.jobs import register_arguments, run_job
 from models.promotion import announce, artifact_folder
 from models.registry import Registry
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job from a command line."""
-    parser = argparse.ArgumentParser(prog="python -m models.register", description=__doc__.splitlines()[0])
-    configure(parser)
-    register(parser.parse_args(argv), load_settings())
-    return 0
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """The job's arguments."""
-    parser.add_argument("--no-promote", action="store_true", help="give it a version, but keep the champion")
+    return run_job("models.register", __doc__, register_arguments, register, argv)
 
 
 def register(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
@@ -56,23 +49,23 @@ def register(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any
     champion = registry.champion()
     decision, champion_loss = judge(settings, evaluation, champion)
     version = number(settings, registry, description, evaluation)
-    promoted = decision.promoted and not arguments.no_promote
-    gate = {
-        "time_ms": time.time_ns() // 1_000_000,
-        "version": version,
-        "promoted": promoted,
-        "reasons": [*decision.reasons, *(["Promotion was not asked for."] if arguments.no_promote else [])],
-        "log_loss": evaluation["log_loss"],
-        "base_log_loss": evaluation["base_log_loss"],
-        "champion": champion,
-        "champion_log_loss": champion_loss,
-    }
+    reasons, partitions, problem = list(decision.reasons), 0, None
+    if arguments.no_promote:
+        reasons.append("Promotion was not asked for.")
+    elif decision.promoted:
+        try:
+            partitions = promote(settings, registry, version)
+        except StoreError as error:
+            reasons.append(error.cause)
+            problem = error
+    outcome = {"version": version, "promoted": partitions > 0, "reasons": reasons}
+    losses = {name: evaluation[name] for name in ("log_loss", "base_log_loss")}
+    gate = {"time_ms": time.time_ns() // 1_000_000, **outcome, **losses}
+    gate |= {"champion": champion, "champion_log_loss": champion_loss, "margin": MARGIN_NATS}
     write_json(settings.root / "reports" / "gate.json", gate)
-    partitions = promote(settings, registry, version) if promoted else 0
-    return append_report(
-        settings, "register", 1, time.monotonic() - started,
-        version=version, promoted=promoted, reasons=gate["reasons"], partitions=partitions,
-    )  # fmt: skip
+    if problem:
+        raise problem
+    return append_report(settings, "register", 1, time.monotonic() - started, **outcome, partitions=partitions)
 
 
 def promote(settings: Settings, registry: Registry, version: int) -> int:

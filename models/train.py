@@ -17,10 +17,11 @@ from typing import Any
 
 from lambent.features import FeatureSet
 from lambent.reports import append_report
-from lambent.settings import Settings, load_settings
+from lambent.settings import Settings
 from models.artifact import STAGING
 from models.dataset import TrainingTable
 from models.horovod_runner import run_on_spark, run_single
+from models.jobs import run_job, train_arguments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,19 +45,7 @@ class Job:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job from a command line."""
-    parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__.splitlines()[0])
-    configure(parser)
-    train(parser.parse_args(argv), load_settings())
-    return 0
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """The job's arguments. What is not given is ``fit.Options``'s own default."""
-    parser.add_argument("--processes", type=int, default=2, metavar="N", help="Horovod ranks (default 2); 1: no Spark")
-    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training split, at most")
-    parser.add_argument("--batch", type=int, metavar="N", help="sessions of a rank's batch")
-    parser.add_argument("--learning-rate", type=float, metavar="R", help="of one rank")
-    parser.add_argument("--seed", type=int, metavar="S", help="same seed, data and ranks: same model")
+    return run_job("models.train", __doc__, train_arguments, train, argv)
 
 
 def train(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:

@@ -1,0 +1,57 @@
+"""The jobs' command lines: their arguments, and the frame of a ``main``. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lambent.errors import LambentError
+from lambent.settings import Settings, load_settings
+
+
+def run_job(
+    module: str,
+    doc: str | None,
+    configure: Callable[[argparse.ArgumentParser], None],
+    job: Callable[[argparse.Namespace, Settings], Any],
+    argv: Sequence[str] | None,
+) -> int:
+    """Run a job from a command line; returns the exit code: 0 done, 1 the job failed, 2 the call was wrong.
+
+    Args:
+        module: name that Python runs it by.
+        doc: the module's docstring; its first line is the help.
+        configure: adds the arguments.
+        job: does the work and reports.
+        argv: the arguments; None: the process's own.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=(doc or "").splitlines()[0])
+    configure(parser)
+    try:
+        job(parser.parse_args(argv), load_settings())
+    except LambentError as error:
+        print(f"lambent: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def train_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``train`` takes. What is not given is ``fit.Options``'s own default."""
+    parser.add_argument("--processes", type=int, default=2, metavar="N", help="Horovod ranks (default 2); 1: no Spark")
+    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training split, at most")
+    parser.add_argument("--batch", type=int, metavar="N", help="sessions of a rank's batch")
+    parser.add_argument("--learning-rate", type=float, metavar="R", help="of one rank")
+    parser.add_argument("--seed", type=int, metavar="S", help="same seed, data and ranks: same model")
+
+
+def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``evaluate`` takes."""
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="where to draw (default ROOT/reports)")
+
+
+def register_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``register`` takes."""
+    parser.add_argument("--no-promote", action="store_true", help="give it a version, but keep the champion")
