@@ -11,7 +11,7 @@ import argparse
 import dataclasses
 import datetime
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,13 +140,13 @@ def _write_events(spark: SparkSession, target: Target, rows: DataFrame, metadata
     commits = table.history(8) if table else []
     own = next((commit for commit in commits if run in commit.get("userMetadata", "")), None)
     if own is None:
-        raise DataError("Another ingest has written to events in the meantime; this one wrote nothing.", "Run it again.")
+        raise DataError(
+            "Another ingest has written to events in the meantime; this one wrote nothing.", "Run it again."
+        )
     return int(own["operationMetrics"]["numOutputRows"])
 
 
-def ingest_files(
-    settings: Settings, paths: Sequence[Path], mapping_name: str, before_ms: int | None = None
-) -> Report:
+def ingest_files(settings: Settings, paths: Sequence[Path], mapping_name: str, before_ms: int | None = None) -> Report:
     """Add the events of files.
 
     Args:
@@ -194,6 +194,20 @@ def ingest_log(settings: Settings) -> Report:
     return report
 
 
+def ingest_new_log(settings: Settings) -> Report:
+    """``ingest_log``, timed and with its report kept."""
+    return timed(settings, lambda: ingest_log(settings))
+
+
+def timed(settings: Settings, job: Callable[[], Report]) -> Report:
+    """Run a job, say how long it took, and keep its report."""
+    watch = Stopwatch()
+    report = job()
+    report.seconds = watch.seconds
+    keep(settings, report)
+    return report
+
+
 def _log_facts(metadata: Metadata) -> Metadata:
     return {name: metadata.get(name, 0) for name in ("log_version", "watermark_ms")}
 
@@ -205,7 +219,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``lambent ingest``."""
     parser.add_argument("file", nargs="*", type=Path, help="CSV, JSON lines or Parquet, compressed or not")
     parser.add_argument("--mapping", help="how to read them: a shipped mapping's name, or a TOML file")
-    parser.add_argument("--before", metavar="TIME", help="only events before this time (ISO 8601; UTC if it does not say)")
+    parser.add_argument(
+        "--before", metavar="TIME", help="only events before this time (ISO 8601; UTC if it does not say)"
+    )
     parser.add_argument("--log", action="store_true", help="the archived log instead of files")
 
 
@@ -217,16 +233,12 @@ def ingest(arguments: argparse.Namespace, settings: Settings) -> Report:
     """
     if arguments.log == bool(arguments.file):
         raise UsageError("Name files to ingest, or --log, and not both.", "See lambent ingest --help.")
-    watch = Stopwatch()
     if arguments.log:
-        report = ingest_log(settings)
-    elif arguments.mapping:
-        report = ingest_files(settings, arguments.file, arguments.mapping, parse_time(arguments.before))
-    else:
+        return ingest_new_log(settings)
+    if not arguments.mapping:
         raise UsageError("Files need --mapping.", "Shipped: lambent, rees46, taobao; or write a TOML file.")
-    report.seconds = watch.seconds
-    keep(settings, report)
-    return report
+    before_ms = parse_time(arguments.before)
+    return timed(settings, lambda: ingest_files(settings, arguments.file, arguments.mapping, before_ms))
 
 
 def parse_time(text: str | None) -> int | None:

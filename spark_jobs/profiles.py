@@ -62,7 +62,9 @@ def build(settings: Settings, snapshot: Snapshot | None = None) -> Report:
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments of jobs that read a snapshot."""
     parser.add_argument("--events-version", type=int, metavar="V", help="version of events; default: the newest")
-    parser.add_argument("--cutoff-ms", type=int, metavar="T", help="cut-off on the ingest clock; default: the watermark's")
+    parser.add_argument(
+        "--cutoff-ms", type=int, metavar="T", help="cut-off on the ingest clock; default: the watermark's"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,9 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=JOB, description=__doc__)
     configure(parser)
     arguments = parser.parse_args(argv)
-    return run_job(
-        lambda settings: build(settings, choose(settings, arguments.events_version, arguments.cutoff_ms))
-    )
+    return run_job(lambda settings: build(settings, choose(settings, arguments.events_version, arguments.cutoff_ms)))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -69,8 +69,14 @@ def tell(report: Report) -> None:
 
 def run_job(job: Callable[[Settings], Report]) -> int:
     """The body of a job's ``main``: exit code 0 and a report, or an error as one line for people."""
+    return run_jobs(lambda settings: [job(settings)])
+
+
+def run_jobs(jobs: Callable[[Settings], Iterable[Report]]) -> int:
+    """The same for several jobs, a report each."""
     try:
-        tell(job(load_settings()))
+        for report in jobs(load_settings()):
+            tell(report)
     except LambentError as error:
         print(f"lambent: {error}", file=sys.stderr)
         return error.exit_code

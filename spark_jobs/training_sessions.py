@@ -215,9 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=JOB, description=__doc__)
     configure(parser)
     arguments = parser.parse_args(argv)
-    return run_job(
-        lambda settings: build(settings, choose(settings, arguments.events_version, arguments.cutoff_ms))
-    )
+    return run_job(lambda settings: build(settings, choose(settings, arguments.events_version, arguments.cutoff_ms)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+"""Logs as the batch layer meets them, for tests: rows of ingest, and profiles by the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from lambent import oracle
+from lambent.events import Event
+from lambent.features import FeatureSet
+from lambent.profile import Profiles
+from lambent.tables import SOURCE_FILE, SOURCE_LIVE
+from spark_jobs.publish import from_arrow
+from spark_jobs.rows import RowBuilder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+Log = list[tuple[Event, int]]
+"""(event, ingest_ms), in the log's order."""
+
+
+def renamed(log: Log, number: int) -> Log:
+    """The same history by users of its own, so that many histories can lie in one table."""
+    rename = msgspec.structs.replace
+    return [(rename(e, user=f"{number}-{e.user}", id=f"{number}-{e.id}"), ms) for e, ms in log]
+
+
+def as_files(log: Log) -> Log:
+    """The log as a file would hold it: known when it happened, in the order of time."""
+    return sorted(((event, event.event_ms) for event, _ in log), key=lambda one: (one[1], one[0].id))
+
+
+def rows_of(files: Iterable[tuple[Event, int]], live: Iterable[tuple[Event, int]]) -> pa.Table:
+    """Rows as ingest reads them."""
+    import pyarrow as pa
+
+    builders = {SOURCE_FILE: RowBuilder(SOURCE_FILE), SOURCE_LIVE: RowBuilder(SOURCE_LIVE)}
+    for event, ms in files:
+        builders[SOURCE_FILE].add_event(event, "file", 1, ms, 0)
+    for seq, (event, ms) in enumerate(live):
+        builders[SOURCE_LIVE].add_event(event, "log/0", ms, ms, seq)
+    return pa.Table.from_batches([builder.batch() for builder in builders.values()])
+
+
+def oracle_profiles(features: FeatureSet, log: Log) -> dict[str, Profiles]:
+    """Each user's profile by the definition."""
+    of_user: dict[str, Log] = {}
+    for event, ms in oracle.distinct(log):
+        of_user.setdefault(event.user, []).append((event, ms))
+    return {user: oracle.profile(features, oracle.mark(seen)) for user, seen in of_user.items()}
+
+
+def collected(features: FeatureSet, profiles: DataFrame) -> tuple[list[str], Profiles]:
+    """Spark's profiles, by user."""
+    table = profiles.orderBy("user").toArrow().combine_chunks()
+    users = table.column("user").to_pylist()
+    return users, np.concatenate([features.profile.identity(0), *(from_arrow(features, b) for b in table.to_batches())])
+
+
+def stacked(features: FeatureSet, profiles: dict[str, Profiles], users: Sequence[str]) -> Profiles:
+    """The profiles of these users, in this order."""
+    return np.concatenate([features.profile.identity(0), *(profiles[user] for user in users)])

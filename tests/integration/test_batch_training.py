@@ -1,0 +1,147 @@
+"""Training sessions against their definition, written again slowly: sessions, labels, parts, what is left out."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from lambent import keys, oracle
+from lambent.encoding import text_hash
+from lambent.events import Event
+from lambent.features import FeatureSet
+from lambent.settings import Settings
+from lambent.tables import EVENTS, TRAINING_COLUMNS, TRAINING_SESSIONS
+from spark_jobs import training_sessions
+from spark_jobs.commits import append, last_metadata, need_table
+from spark_jobs.ingest import first_copies
+from spark_jobs.rows import arrow_types
+from tests.batch_rows import rows_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = [pytest.mark.integration, pytest.mark.spark]
+
+START_MS = 1_700_000_000_000
+GAP_MS = 30 * 60_000
+Log = list[tuple[Event, int]]
+
+
+def made_up_log() -> Log:
+    """Sixty users with a few sessions each; one is a bot, and the events of one are late."""
+    random = np.random.default_rng(7)
+    types = ["view", "cart", "search", "purchase", "consult"]
+    log = []
+    for n in range(60):
+        user, at_ms = keys.pseudonym(f"u{n}", b"k"), START_MS + int(random.integers(0, 10 * GAP_MS))
+        for k in range(1_100 if n == 0 else int(random.integers(1, 25))):
+            at_ms += int(random.choice([5_000, 60_000, 2 * GAP_MS])) if n else 1_000
+            late_ms = 5 * GAP_MS if n % 9 == 1 and k % 4 == 3 else 0
+            event = Event(
+                user=user, type=str(random.choice(types, p=[0.5, 0.2, 0.15, 0.1, 0.05])), event_ms=at_ms - late_ms,
+                id=f"{n}-{k}", product=f"p{random.integers(0, 9)}", price=float(k) if k % 3 else None,
+            )  # fmt: skip
+            log.append((event, at_ms))
+    return sorted(log, key=lambda one: one[1])
+
+
+def slow_rows(log: Log, features: FeatureSet) -> tuple[list[dict[str, Any]], list[int]]:
+    """The table by its definition, one event after another."""
+    newest_ms = max(min(event.event_ms, ms) for event, ms in log)
+    sessions: list[dict[str, Any]] = []
+    for user in sorted({event.user for event, _ in log}):
+        sessions += slow_sessions([one for one in log if one[0].user == user], features)
+    ended = [one for one in sessions if one["end_ms"] + GAP_MS < newest_ms and len(one["events"]) <= 1_000]
+    starts = sorted(one["start_ms"] for one in ended)
+    times_ms = [starts[int(np.ceil(q * len(starts))) - 1] for q in (0.70, 0.85)]
+    return [row for one in ended if (row := slow_row(one, times_ms, features))], times_ms
+
+
+def slow_sessions(log: Log, features: FeatureSet) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for n, (event, t_ms, opens, late) in enumerate(seen := oracle.mark(log)):
+        if opens:
+            profile = features.profile.finalize(oracle.profile(features, seen[:n]), np.array([t_ms]))[0]
+            found.append({"user": event.user, "start_ms": t_ms, "end_ms": t_ms, "events": [], "profile": profile})
+        if not late:
+            found[-1]["events"].append(event)
+            found[-1]["end_ms"] = max(found[-1]["end_ms"], t_ms)
+    return found
+
+
+def slow_row(session: dict[str, Any], times_ms: list[int], features: FeatureSet) -> dict[str, Any] | None:
+    held_out = zlib.crc32(session["user"].encode()) % 1000 < 100
+    split = ("train", "validation", "test")[sum(session["start_ms"] >= ms for ms in times_ms)]
+    if held_out and split != "test":
+        return None
+    events, taxonomy = session["events"], features.taxonomy
+    following = [
+        [e for e in events[n + 1 :] if e.type in ("purchase", "consult", "review")] for n in range(len(events))
+    ]
+    labels = [taxonomy.intents.index(later[0].type if later else "browse") for later in following]
+    products = [1 + text_hash(e.product) % 8_191 for e in events]
+    return session | {"split": split, "held_out": held_out, "labels": labels, "products": products}
+
+
+def test_the_table_is_the_slow_definitions(spark: SparkSession, settings: Settings) -> None:
+    log, features = made_up_log(), FeatureSet(settings.load_taxonomy())
+    append(first_copies(spark.createDataFrame(rows_of([], log)), None), settings.table(EVENTS),
+           {"watermark_ms": START_MS + 10**9})  # fmt: skip
+    report = training_sessions.build(settings)
+    table = need_table(settings.table(TRAINING_SESSIONS), "")
+    found = table.to_pyarrow_dataset().to_table().to_pylist()
+    expected, times_ms = slow_rows(log, features)
+
+    assert last_metadata(table) == {
+        "events_version": 0, "cutoff_ms": START_MS + 10**9, "features": features.hash, "split_ms": times_ms,
+    }  # fmt: skip
+    assert report.rows == len(found) == len(expected)
+    assert report.counts["too_long"] == 1
+    assert report.counts["open"] > 0
+    assert {row["split"] for row in found} == {"train", "validation", "test"}
+    for row, slow in zip(by_start(found), by_start(expected), strict=True):
+        same_row(row, slow, features)
+
+
+def by_start(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: (row["start_ms"], row["user"]))
+
+
+def same_row(row: dict[str, Any], slow: dict[str, Any], features: FeatureSet) -> None:
+    for name in ("user", "start_ms", "split", "held_out", "labels"):
+        assert row[name] == slow[name], name
+    length = len(slow["events"])
+    ids = np.array(row["ids"]).reshape(length, len(features.step_ids))
+    assert row["length"] == length
+    assert ids[:, 0].tolist() == [features.taxonomy.type_code[event.type] for event in slow["events"]]
+    assert ids[:, features.step_ids.index("product")].tolist() == slow["products"]
+    assert len(row["floats"]) == length * len(features.step_floats)
+    np.testing.assert_allclose(row["profile"], slow["profile"], rtol=1e-5, atol=1e-6)
+
+
+def test_the_columns_are_the_declared_ones_and_a_rerun_repeats_the_rows(
+    spark: SparkSession, settings: Settings
+) -> None:
+    append(first_copies(spark.createDataFrame(rows_of([], made_up_log())), None), settings.table(EVENTS),
+           {"watermark_ms": START_MS + 10**9})  # fmt: skip
+    runs = []
+    for _ in range(2):
+        training_sessions.build(settings)
+        table = need_table(settings.table(TRAINING_SESSIONS), "").to_pyarrow_dataset().to_table()
+        runs.append(table.sort_by([("start_ms", "ascending"), ("user", "ascending")]))
+    assert runs[0].equals(runs[1])
+    declared = {name: str(kind).replace("item", "element") for name, kind in arrow_types(TRAINING_COLUMNS).items()}
+    assert {field.name: str(field.type).replace("item", "element") for field in table.schema} == declared
+
+
+def test_events_come_in_chunks_of_whole_users() -> None:
+    import pyarrow as pa
+
+    users = ["a"] * 3 + ["b"] * 5 + ["c"] * 2 + ["d"]
+    batches = [pa.RecordBatch.from_pydict({"user": users[n : n + 2]}) for n in range(0, len(users), 2)]
+    chunks = [table.column("user").to_pylist() for table in training_sessions.whole_users(batches, chunk_events=4)]
+    assert sum(chunks, []) == users
+    assert [sorted(set(chunk)) for chunk in chunks] == [["a"], ["b"], ["c", "d"]]

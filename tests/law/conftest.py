@@ -1,0 +1,5 @@
+"""Fixtures that start real engines."""
+
+from tests.spark import settings, spark
+
+__all__ = ["settings", "spark"]
