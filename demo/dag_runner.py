@@ -19,6 +19,8 @@ def main(runs: list[str]) -> int:
     for run in runs:
         dag_id, _, params = run.partition("=")
         start = time.monotonic()
+        for task in bag.dags[dag_id].tasks:
+            task.retries = 0  # whoever watches wants to see a failure now, not after the third try
         outcome = bag.dags[dag_id].test(run_conf=json.loads(params or "{}"))
         print(
             json.dumps({"dag": dag_id, "state": outcome.state, "seconds": round(time.monotonic() - start, 1)}),

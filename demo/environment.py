@@ -9,11 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lambent.errors import LambentError
 from lambent.settings import Settings, load_settings
+from spark_jobs.session import load_facts, session_conf
 
 PARTITIONS = 8
 TILE_MS = 1_000
@@ -60,6 +61,8 @@ def variables(settings: Settings) -> dict[str, str]:
         | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "PYSPARK_PYTHON": sys.executable,
+            "SPARK_CONF_DIR": str(settings.root / "spark" / "conf"),
+            **java_variables(),
             "AIRFLOW_HOME": str(airflow_home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -73,6 +76,20 @@ def variables(settings: Settings) -> dict[str, str]:
     )
 
 
+def java_variables() -> dict[str, str]:
+    """Where set-up found Java, unless the caller says otherwise."""
+    home = os.environ.get("JAVA_HOME") or load_facts().get("java_home")
+    return {"JAVA_HOME": home} if home else {}
+
+
+def write_spark_conf(settings: Settings) -> None:
+    """The configuration that ``spark-submit`` finds by SPARK_CONF_DIR, as a cluster has one of its own."""
+    folder = settings.root / "spark" / "conf"
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = (f"{name} {value}\n" for name, value in session_conf(settings).items())
+    (folder / "spark-defaults.conf").write_text("".join(lines))
+
+
 class Processes:
     """The demo's processes: each with a log of its own, all ended when the demo ends."""
 
@@ -80,6 +97,7 @@ class Processes:
         self.settings = settings
         self.logs = settings.root / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
+        write_spark_conf(settings)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: Sequence[str], *, nice: int = 0) -> subprocess.Popen[bytes]:
@@ -146,7 +164,7 @@ def running(settings: Settings) -> Iterator[Processes]:
         processes.stop_all()
 
 
-def wait_until(ready: object, what: str, processes: Processes, seconds: float = 30) -> None:
+def wait_until(ready: Callable[[], bool], what: str, processes: Processes, seconds: float = 30) -> None:
     """Wait for ``ready()`` to be true while the processes live.
 
     Raises:
@@ -154,8 +172,24 @@ def wait_until(ready: object, what: str, processes: Processes, seconds: float = 
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if callable(ready) and ready():
+        if ready():
             return
         processes.check()
         time.sleep(0.05)
     raise LambentError(f"{what} was not ready within {seconds:.0f} s.", f"See the logs in {processes.logs}.")
+
+
+def start_store(processes: Processes) -> None:
+    """Start the embedded Valkey; return when it answers."""
+    import redis
+
+    processes.lambent("store")
+    store = redis.Redis.from_url(processes.settings.store_url.get_secret_value(), socket_timeout=1)
+
+    def ready() -> bool:
+        try:
+            return bool(store.ping())
+        except redis.ConnectionError:
+            return False
+
+    wait_until(ready, "Valkey", processes)

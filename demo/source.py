@@ -78,7 +78,8 @@ def split(settings: Settings, path: Path, mapping: str, label: str, *, in_order:
     split_ms = times[int(len(times) * HISTORY_SHARE)] // 1000 * 1000
     live = _live(rows, split_ms)
     if not in_order:
-        live = sorted((one for one in live if isinstance(one, Event)), key=lambda event: event.event_ms)
+        events = [one for one in live if isinstance(one, Event)]
+        live = [*sorted(events, key=lambda event: event.event_ms)]
     before = datetime.datetime.fromtimestamp(split_ms / 1000, datetime.UTC).isoformat().replace("+00:00", "Z")
     history = sum(one < split_ms for one in times)
     return Source(path, mapping, before, live, history, label)

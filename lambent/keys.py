@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 
 SLOTS = 16384
@@ -26,7 +25,7 @@ def pseudonym(raw_id: str, key: bytes) -> str:
 
     The raw id never goes past a door: producers and readers hold the key, the store and the tables do not.
     """
-    digest = hmac.new(key, raw_id.encode(), hashlib.sha256).digest()[:16]
+    digest = hmac.digest(key, raw_id.encode(), "sha256")[:16]
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
