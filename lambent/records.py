@@ -1,7 +1,8 @@
 """The two keys of a user: the published profile and the live record, as bytes.
 
     profile:{p}:user  = head | packed profile (float32)
-    live:{p}:user     = head | fixed part | for each tile: start_ms (int64), length (uint16), packed profile (float64)
+    live:{p}:user     = head | fixed part | number of recent ids (uint16), each uint64
+                             | for each tile: start_ms (int64), length (uint16), packed profile (float64)
 
 ``head`` names the format's version, the feature set and, in a profile, the cut-off ``T`` up to which it has seen events.
 """
@@ -27,10 +28,14 @@ VERSION = 1
 STATE_WIDTH = 64
 """Width of the model's recurrent state, float32, kept with the session."""
 RECENT_IDS = 16
-"""How many of a user's newest event ids the worker remembers to drop duplicates."""
+"""How many of a user's newest event ids the worker remembers at least, to drop duplicates …"""
+MOST_RECENT_IDS = 1024
+"""… and at most: it remembers those of the running session, which a bot's can make long."""
 
 _HEAD = struct.Struct("<B8sq")
 _TILE = struct.Struct("<qH")
+_COUNT = struct.Struct("<H")
+_ID = np.dtype("<u8")
 
 
 def encode_profiles(features: FeatureSet, profiles: Profiles, cutoff_ms: int) -> list[bytes]:
@@ -73,7 +78,6 @@ def live_dtype(taxonomy: Taxonomy) -> np.dtype[np.void]:
             ("reset_ms", "i8"),  # see fold.FoldState
             ("model", "u4"),  # version that the session runs on; 0: none
             ("state", "f4", (STATE_WIDTH,)),
-            ("recent", "u8", (RECENT_IDS,)),  # newest event ids, hashed; the newest is last
         ]
     )
 
@@ -85,20 +89,24 @@ class LiveRecords:
     Attributes:
         fixed: [n] of ``live_dtype``.
         tiles: for each user its tiles, oldest first: (start in ms, one profile).
+        recent: for each user its newest event ids, hashed, oldest first; empty: none for anybody.
     """
 
     fixed: NDArray[np.void]
     tiles: list[list[tuple[int, Profiles]]]
+    recent: list[NDArray[np.uint64]] = dataclasses.field(default_factory=list)
 
 
 def encode_live(features: FeatureSet, records: LiveRecords) -> list[bytes]:
     """[n] values of the live keys."""
     head = _HEAD.pack(VERSION, bytes.fromhex(features.hash), 0)
     flat = [tile for tiles in records.tiles for _, tile in tiles]
-    packed = iter(pack(features.profile, np.concatenate(flat), double=True) if flat else [])
+    packed = iter(pack(features.profile, stack(flat), double=True) if flat else [])
+    recent = records.recent or [np.empty(0, _ID)] * len(records.tiles)
     values = []
     for row, tiles in enumerate(records.tiles):
-        parts = [head, records.fixed[row].tobytes()]
+        ids = recent[row].astype(_ID, copy=False)
+        parts = [head, records.fixed[row].tobytes(), _COUNT.pack(len(ids)), ids.tobytes()]
         for start_ms, _ in tiles:
             body = next(packed)
             parts += [_TILE.pack(start_ms, len(body)), body]
@@ -114,6 +122,7 @@ def decode_live(features: FeatureSet, values: Sequence[bytes | None]) -> LiveRec
     """
     dtype = live_dtype(features.taxonomy)
     fixed = np.zeros(len(values), dtype)
+    recent = [np.empty(0, _ID)] * len(values)
     starts: list[tuple[int, int]] = []
     bodies: list[bytes] = []
     for row, value in enumerate(values):
@@ -122,6 +131,9 @@ def decode_live(features: FeatureSet, values: Sequence[bytes | None]) -> LiveRec
         _check_head(features, value, "live record")
         fixed[row] = np.frombuffer(value, dtype, count=1, offset=_HEAD.size)[0]
         at = _HEAD.size + dtype.itemsize
+        (count,) = _COUNT.unpack_from(value, at)
+        recent[row] = np.frombuffer(value, _ID, count, at + _COUNT.size)
+        at += _COUNT.size + count * _ID.itemsize
         while at < len(value):
             start_ms, length = _TILE.unpack_from(value, at)
             starts.append((row, start_ms))
@@ -131,7 +143,14 @@ def decode_live(features: FeatureSet, values: Sequence[bytes | None]) -> LiveRec
     tiles: list[list[tuple[int, Profiles]]] = [[] for _ in values]
     for index, (row, start_ms) in enumerate(starts):
         tiles[row].append((start_ms, unpacked[index : index + 1]))
-    return LiveRecords(fixed, tiles)
+    return LiveRecords(fixed, tiles, recent)
+
+
+def stack(tiles: Sequence[Profiles]) -> Profiles:
+    """[n] profiles of one row each as one array. ``np.concatenate`` would compare their many fields anew each time."""
+    raw = np.dtype((np.void, tiles[0].dtype.itemsize))
+    joined: Profiles = np.concatenate([tile.view(raw) for tile in tiles]).view(tiles[0].dtype)
+    return joined
 
 
 def merge_live(

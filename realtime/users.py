@@ -11,9 +11,18 @@ from numpy.typing import NDArray
 from lambent.features import FeatureSet
 from lambent.fold import FoldState
 from lambent.profile import Layout, Profiles
-from lambent.records import RECENT_IDS, LiveRecords, decode_live, decode_profiles, encode_live
+from lambent.records import (
+    MOST_RECENT_IDS,
+    RECENT_IDS,
+    LiveRecords,
+    decode_live,
+    decode_profiles,
+    encode_live,
+    stack,
+)
 
 Rows = NDArray[np.int64]
+Ids = NDArray[np.uint64]
 Tiles = list[tuple[int, Profiles]]
 
 
@@ -23,6 +32,7 @@ class Users:
 
     Attributes:
         fixed: [n] of ``live_dtype``; changed in place.
+        recent: for each user its newest event ids, hashed, oldest first.
         cutoff_ms: [n] cut-off of the profile that is used; 0: none.
         older: for each user its tiles before the running one.
         running: for each user the running tile, or None.
@@ -30,6 +40,7 @@ class Users:
     """
 
     fixed: NDArray[np.void]
+    recent: list[Ids]
     cutoff_ms: Rows
     older: list[Tiles]
     running: list[tuple[int, Profiles] | None]
@@ -56,7 +67,7 @@ def read_users(features: FeatureSet, values: Sequence[bytes | None], first_ms: R
     profiles[unused] = features.profile.identity(1)
     older, running = _split(records.tiles, cutoff_ms)
     base = _merge_tiles(features.profile, profiles, older, cutoff_ms)
-    return Users(records.fixed, cutoff_ms, older, running, base)
+    return Users(records.fixed, records.recent, cutoff_ms, older, running, base)
 
 
 def _split(tiles: list[Tiles], cutoff_ms: Rows) -> tuple[list[Tiles], list[tuple[int, Profiles] | None]]:
@@ -74,7 +85,7 @@ def _merge_tiles(layout: Layout, profiles: Profiles, tiles: list[Tiles], cutoff_
     kept = [(row, tile) for row, own in enumerate(tiles) for start_ms, tile in own if start_ms >= cutoff_ms[row]]
     if not kept:
         return profiles
-    user, stacked = np.array([row for row, _ in kept]), np.concatenate([tile for _, tile in kept])
+    user, stacked = np.array([row for row, _ in kept]), stack([tile for _, tile in kept])
     clock_ms = profiles["clock_ms"].copy()
     np.maximum.at(clock_ms, user, stacked["clock_ms"])
     for group, members in layout.groups.items():
@@ -105,7 +116,7 @@ def write_users(features: FeatureSet, users: Users, state: FoldState, tile_ms: i
 
     Args:
         features: the feature set.
-        users: as ``read_users`` gave them; ``fixed`` has the new model, state and recent ids.
+        users: as ``read_users`` gave them; ``fixed`` has the new model and state, ``recent`` the new ids.
         state: after the fold.
         tile_ms: tile width.
         floor_ms: tiles that start before it are in every snapshot that counts, and are dropped.
@@ -119,30 +130,39 @@ def write_users(features: FeatureSet, users: Users, state: FoldState, tile_ms: i
         if state.tile["clock_ms"][row]:
             own.append((int(state.tile_start_ms[row]), state.tile[row : row + 1]))
         tiles[row] = [tile for tile in own if tile[0] >= from_ms[row]]
-    return encode_live(features, LiveRecords(users.fixed, tiles))
+    return encode_live(features, LiveRecords(users.fixed, tiles, _bounded(users)))
 
 
-def duplicates(recent: NDArray[np.uint64], user: Rows, ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def _bounded(users: Users) -> list[Ids]:
+    """The ids of each user's running session, but no fewer and no more than the bounds."""
+    most = np.clip(users.fixed["session"]["events"], RECENT_IDS, MOST_RECENT_IDS).tolist()
+    return [own[-keep:] for own, keep in zip(users.recent, most, strict=True)]
+
+
+def duplicates(recent: list[Ids], user: Rows, ids: Ids) -> NDArray[np.bool_]:
     """[m] true for events that their user's memory holds, or that came earlier in the batch.
 
     Args:
-        recent: [n, RECENT_IDS] hashed ids that users remember.
+        recent: for each user the ids that are remembered.
         user: [m] user of each event, in the log's order.
         ids: [m] hashed ids.
     """
-    known = (recent[user] == ids[:, None]).any(axis=1)
-    order = np.lexsort((ids, user))  # stable: the first copy stays first
-    same = (user[order][1:] == user[order][:-1]) & (ids[order][1:] == ids[order][:-1])
+    who, all_ids = _joined(recent, user, ids)
+    order = np.lexsort((all_ids, who))  # stable: the first copy stays first
+    same = (who[order][1:] == who[order][:-1]) & (all_ids[order][1:] == all_ids[order][:-1])
+    known = np.zeros(len(who), bool)
     known[order[1:][same]] = True
-    return known
+    return known[len(who) - len(ids) :]
 
 
-def remember(recent: NDArray[np.uint64], user: Rows, ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """[n, RECENT_IDS] the memories after events ``ids`` [m] of users ``user`` [m]; the newest is last."""
-    n = len(recent)
-    who = np.concatenate([np.repeat(np.arange(n), RECENT_IDS), user])
-    all_ids = np.concatenate([recent.ravel(), ids])
+def remember(recent: list[Ids], user: Rows, ids: Ids) -> list[Ids]:
+    """For each user the ids that it remembers after events ``ids`` [m] of users ``user`` [m]; the newest is last."""
+    who, all_ids = _joined(recent, user, ids)
     order = np.argsort(who, kind="stable")
-    ends = np.cumsum(np.bincount(who, minlength=n))
-    newest: NDArray[np.uint64] = all_ids[order][ends[:, None] + np.arange(-RECENT_IDS, 0)]
-    return newest
+    return np.split(all_ids[order], np.cumsum(np.bincount(who, minlength=len(recent)))[:-1])
+
+
+def _joined(recent: list[Ids], user: Rows, ids: Ids) -> tuple[Rows, Ids]:
+    """What is remembered, then what is new: the user and the id of each."""
+    who = np.repeat(np.arange(len(recent)), [len(own) for own in recent])
+    return np.concatenate([who, user]), np.concatenate([*recent, ids])
