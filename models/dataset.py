@@ -26,6 +26,8 @@ from lambent.training import SessionRows
 
 CHUNK_SESSIONS = 65_536
 """Sessions held in memory and shuffled among themselves: about 100 MB."""
+READ_SESSIONS = 8_192
+"""Sessions that are read at a time."""
 MAX_STEPS = 256
 """Steps of a session that are trained on. What is longer is a bot's; its first steps are kept."""
 
@@ -130,7 +132,7 @@ class TrainingTable:
         data = DeltaTable(self.path, version=self.version).to_pyarrow_dataset()
         condition = pa.compute.field("split") == split
         waiting: list[pa.RecordBatch] = []
-        for batch in data.to_batches(columns=columns, filter=condition, use_threads=False, batch_size=8_192):
+        for batch in data.to_batches(columns=columns, filter=condition, use_threads=False, batch_size=READ_SESSIONS):
             waiting.append(batch)
             if sum(len(b) for b in waiting) >= CHUNK_SESSIONS:
                 yield self._decode(waiting)

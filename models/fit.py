@@ -41,7 +41,7 @@ class Options:
     """
 
     batch: int = 128
-    epochs: int = 10
+    epochs: int = 4
     patience: int = 2
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2

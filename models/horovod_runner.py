@@ -96,24 +96,29 @@ def join_world() -> World:
     return HorovodWorld() if "HOROVOD_RANK" in os.environ else SingleProcess()
 
 
-def run_single(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """Run ``function(*arguments)`` here, in an environment like a rank's."""
+def run_single(function: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Any]:
+    """Run ``function(*arguments)`` here, in an environment like a rank's; returns its one result."""
     os.environ.update(RANK_ENVIRONMENT)
-    return function(*arguments)
+    return [function(*arguments)]
 
 
-def run_on_spark(function: Callable[..., Any], arguments: tuple[Any, ...], processes: int, settings: Settings) -> Any:
-    """Run ``function(*arguments)`` on as many Spark slots, as ranks of one Horovod job; returns rank 0's result.
+def run_on_spark(
+    function: Callable[..., Any], arguments: tuple[Any, ...], processes: int, settings: Settings
+) -> list[Any]:
+    """Run ``function(*arguments)`` on as many Spark slots, as ranks of one Horovod job; returns each rank's result.
 
     Raises:
         ModelError: the ranks did not start, or one of them failed.
     """
     import horovod.spark
+    from horovod.runner import launch
 
+    # Horovod would import TensorFlow in one more process to ask it for Gloo: seconds. A rank without Gloo says so too.
+    launch.gloo_built = lambda verbose=False: True
     spark = _spark(processes, settings)
     environment = {**os.environ, **RANK_ENVIRONMENT}
     try:
-        results = horovod.spark.run(
+        results: Sequence[Any] = horovod.spark.run(
             function, args=arguments, num_proc=processes, use_gloo=True, env=environment,
             start_timeout=START_TIMEOUT_S, verbose=0, stdout=sys.stderr, stderr=sys.stderr,
         )  # fmt: skip
@@ -123,7 +128,7 @@ def run_on_spark(function: Callable[..., Any], arguments: tuple[Any, ...], proce
         ) from error
     finally:
         spark.stop()
-    return results[0]
+    return list(results)
 
 
 def _spark(processes: int, settings: Settings) -> Any:

@@ -62,9 +62,9 @@ def train(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         settings.artifacts_root / STAGING, settings.root / "reports" / "train.jsonl",
     )  # fmt: skip
     if arguments.processes > 1:
-        result = run_on_spark(run_rank, (job,), arguments.processes, settings)
+        result = run_on_spark(run_rank, (job,), arguments.processes, settings)[0]
     else:
-        result = run_single(run_rank, (job,))
+        result = run_single(run_rank, (job,))[0]
     seconds = time.monotonic() - started
     return append_report(settings, "train", result.pop("sessions"), seconds, processes=arguments.processes, **result)
 

@@ -1,0 +1,112 @@
+"""Training on real Horovod ranks that Spark starts: any number of processes does the same mathematics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lambent.settings import Settings, load_settings
+from models.dataset import TrainingTable
+from models.horovod_runner import RANK_ENVIRONMENT, SingleProcess, run_on_spark, run_single
+from tests.model_tables import FEATURES, simulated_events, training_table, write_training_table
+
+pytestmark = [pytest.mark.integration, pytest.mark.spark, pytest.mark.slow]
+
+GLOBAL_BATCH = 64
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A table whose training split leaves one session over: the last batch has a row for one rank only."""
+    settings = load_settings(root=tmp_path_factory.mktemp("root"))
+    rows = training_table(simulated_events(users=700, days=5, seed=3))
+    train = np.flatnonzero(rows["split"].to_numpy() == "train")
+    surplus = (len(train) - 1) % GLOBAL_BATCH
+    write_training_table(settings, rows.take(np.delete(np.arange(len(rows)), train[:surplus])))
+    return settings
+
+
+def rank_work(table: TrainingTable) -> dict[str, Any]:
+    """On each rank: the gradients of one global batch, then two epochs; everything in plain numpy."""
+    import tensorflow as tf
+
+    from models.fit import Options, Trainer, fit, moments, prepare
+    from models.horovod_runner import join_world
+    from models.network import Shape
+    from models.rank import set_up
+
+    world = join_world()
+    options = Options(batch=GLOBAL_BATCH // world.size, epochs=2, learning_rate=3e-3 / world.size**0.5, seed=4)
+    set_up(options.seed)
+    found = moments(table, 4, GLOBAL_BATCH, world)
+    network = prepare(Shape.of(FEATURES), found, options)
+    if world.rank != 0:
+        network.set_weights([w + 1.0 for w in network.get_weights()])  # the broadcast has to mend this
+    trainer = Trainer(world, network, options, found.steps)
+    batch = next(table.batches("train", GLOBAL_BATCH, seed=9, rank=world.rank, ranks=world.size))
+    gradients, loss, events = tf.function(trainer.gradients)(*map(tf.constant, batch.arrays))
+    return {
+        "rank": world.rank,
+        "size": world.size,
+        "gradients": [g.numpy() for g in gradients],
+        "loss": float(loss),
+        "events": float(events),
+        "figures": fit(trainer, table, None),
+        "weights": trainer.average.get_weights(),
+        "raw": network.get_weights(),
+    }
+
+
+@pytest.fixture(scope="module")
+def two(settings: Settings) -> list[dict[str, Any]]:
+    table = TrainingTable.open(settings, FEATURES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # the ranks import this file
+        return run_on_spark(rank_work, (table,), 2, settings)
+
+
+@pytest.fixture(scope="module")
+def one(settings: Settings) -> dict[str, Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in RANK_ENVIRONMENT.items():
+            patch.setenv(name, value)
+        return run_single(rank_work, (TrainingTable.open(settings, FEATURES),))[0]
+
+
+def test_one_global_batch_gives_the_same_gradients_with_one_and_two_processes(
+    one: dict[str, Any], two: list[dict[str, Any]]
+) -> None:
+    assert [result["rank"] for result in two] == [0, 1] and two[0]["size"] == 2 and one["size"] == 1
+    assert two[0]["events"] == one["events"]
+    assert two[0]["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    for alone, shared in zip(one["gradients"], two[0]["gradients"], strict=True):
+        np.testing.assert_allclose(shared, alone, atol=1e-5)
+
+
+def test_ranks_end_with_equal_weights(two: list[dict[str, Any]]) -> None:
+    for name in ("weights", "raw"):
+        for left, right in zip(two[0][name], two[1][name], strict=True):
+            np.testing.assert_array_equal(left, right)
+
+
+def test_an_uneven_last_batch_neither_hangs_nor_changes_what_is_learnt(
+    one: dict[str, Any], two: list[dict[str, Any]]
+) -> None:
+    assert two[0]["figures"] == two[1]["figures"]
+    assert two[0]["figures"]["validation_log_loss"] == pytest.approx(one["figures"]["validation_log_loss"], rel=1e-3)
+
+
+def test_a_world_of_one_has_the_interface_of_horovods() -> None:
+    from models.horovod_runner import HorovodWorld
+
+    def public(kind: type) -> set[str]:
+        return {name for name in vars(kind) if not name.startswith("_")}
+
+    assert public(HorovodWorld) | {"rank", "size"} == public(SingleProcess)
+    world = SingleProcess()
+    world.broadcast([])
+    assert world.sum_tensors(["a", "b"]) == ["a", "b"]
+    assert world.sum_array(np.array([1.0, 2.0])).tolist() == [1.0, 2.0]

@@ -1,0 +1,123 @@
+"""The training table as batches: nothing lost, nothing twice, the same for any number of ranks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lambent.errors import DataError, ModelError
+from lambent.settings import Settings, load_settings
+from models import dataset
+from models.dataset import MAX_STEPS, Sessions, TrainingTable, plan
+from tests.model_tables import FEATURES, simulated_events, training_table, write_training_table
+
+
+@pytest.fixture(scope="module")
+def rows() -> pa.Table:
+    return training_table(simulated_events(users=300, days=5, seed=3))
+
+
+@pytest.fixture(scope="module")
+def settings(rows: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    settings = load_settings(root=tmp_path_factory.mktemp("root"))
+    write_training_table(settings, rows)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def table(settings: Settings) -> TrainingTable:
+    return TrainingTable.open(settings, FEATURES)
+
+
+def _keys(batches: list[dataset.Batch]) -> list[bytes]:
+    """What tells one session from another: its floats."""
+    return [b.floats[i][b.mask[i] > 0].tobytes() for b in batches for i in range(len(b.mask)) if b.mask[i].any()]
+
+
+def test_a_pass_gives_each_session_of_the_split_once(table: TrainingTable, rows: pa.Table) -> None:
+    train = rows.filter(pa.compute.equal(rows["split"], "train"))
+    wanted = [
+        np.asarray(floats, np.float32)[: MAX_STEPS * table.floats_width].tobytes()
+        for floats in train["floats"].to_pylist()
+    ]
+    assert sorted(_keys(list(table.batches("train", 32, seed=1)))) == sorted(wanted)
+
+
+def test_labels_and_steps_of_a_batch_are_those_of_the_table(table: TrainingTable, rows: pa.Table) -> None:
+    train = rows.filter(pa.compute.equal(rows["split"], "train"))
+    batches = list(table.batches("train", 32, seed=1))
+    assert sum(int(b.mask.sum()) for b in batches) == sum(min(n, MAX_STEPS) for n in train["length"].to_pylist())
+    labels = np.concatenate([b.labels[b.mask > 0] for b in batches])
+    wanted = np.concatenate([np.array(one[:MAX_STEPS]) for one in train["labels"].to_pylist()])
+    assert np.bincount(labels, minlength=4).tolist() == np.bincount(wanted, minlength=4).tolist()
+
+
+def test_ranks_share_out_the_batches_of_one_process_and_take_equally_many_steps(table: TrainingTable) -> None:
+    alone = list(table.batches("train", 32, seed=5))
+    parts = [list(table.batches("train", 32, seed=5, rank=r, ranks=3)) for r in range(3)]
+    assert [len(part) for part in parts] == [len(alone)] * 3
+    for number, whole in enumerate(alone):
+        assert sorted(_keys([part[number] for part in parts])) == sorted(_keys([whole]))
+
+
+def test_the_same_seed_gives_the_same_batches_and_another_seed_others(table: TrainingTable) -> None:
+    first, again, other = (_keys(list(table.batches("train", 32, seed=seed))) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_memory_holds_a_chunk_however_many_sessions_there_are(
+    table: TrainingTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = sorted(_keys(list(table.batches("train", 32, seed=1))))
+    monkeypatch.setattr(dataset, "CHUNK_SESSIONS", 100)
+    monkeypatch.setattr(dataset, "READ_SESSIONS", 50)
+    sizes = [len(chunk.length) for chunk in table.chunks("train")]
+    assert len(sizes) > 3 and max(sizes) <= 150
+    assert sorted(_keys(list(table.batches("train", 32, seed=1)))) == whole
+
+
+def test_sessions_of_a_batch_are_of_like_length() -> None:
+    length = np.random.default_rng(1).integers(1, 40, 1_000)
+    batches = plan(length, 50, np.random.default_rng(2))
+    padded = sum(len(rows) * length[rows].max() for rows in batches)
+    assert padded < 1.1 * length.sum()
+    assert sorted(np.concatenate(batches).tolist()) == list(range(1_000))
+
+
+def test_a_rank_without_rows_gets_a_batch_that_is_all_padding() -> None:
+    one = np.ones((1, 3), np.float32)
+    sessions = Sessions(
+        one, np.array([2]), np.array([0]), np.ones((2, 5), np.int32), np.ones((2, 4), np.float32), np.ones(2, np.int8)
+    )
+    empty = sessions.pad(np.zeros(0, np.int64))
+    assert empty.mask.sum() == 0 and empty.profile.shape == (1, 3) and empty.ids.shape == (1, 1, 5)
+
+
+def test_a_session_beyond_the_limit_keeps_its_first_steps() -> None:
+    n = MAX_STEPS + 10
+    sessions = Sessions(
+        np.ones((1, 3), np.float32), np.array([n]), np.array([0]), np.ones((n, 5), np.int32),
+        np.arange(n, dtype=np.float32)[:, None], np.ones(n, np.int8),
+    )  # fmt: skip
+    batch = sessions.pad(np.array([0]))
+    assert batch.floats[0, :, 0].tolist() == list(range(MAX_STEPS))
+
+
+def test_the_snapshot_comes_from_the_jobs_commit(table: TrainingTable) -> None:
+    assert table.snapshot == {"events_version": 3, "cutoff_ms": 1_736_000_000_000}
+    assert table.features == FEATURES.hash
+
+
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no such table"):
+        TrainingTable.open(load_settings(root=tmp_path), FEATURES)
+
+
+def test_a_table_of_other_features_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = type(FEATURES)(FEATURES.taxonomy, FEATURES.profile.aggregates[1:])
+    with pytest.raises(ModelError, match="made for features"):
+        TrainingTable.open(settings, other)
