@@ -118,7 +118,7 @@ def meet_store(store: redis.Redis, settings: Settings) -> int:
     """
     for name, value in (("partitions", settings.partitions), ("tile_ms", settings.tile_ms), ("schema", 1)):
         store.hsetnx(keys.META, name, str(value))
-    partitions, tile_ms = (int(value) for value in store.hmget(keys.META, "partitions", "tile_ms"))
+    partitions, tile_ms = (int(value or 0) for value in store.hmget(keys.META, "partitions", "tile_ms"))
     if tile_ms != settings.tile_ms:
         cause = f"The store was made with tile_ms={tile_ms}; LAMBENT_TILE_MS is {settings.tile_ms}."
         raise StoreError(cause, "Set it, or rebuild the store.")
@@ -130,7 +130,9 @@ def announce(store: redis.Redis, facts: dict[str, Any]) -> int:
     published = json.loads(store.hget(keys.META, "published") or "[]")
     published = [*published, facts["cutoff_ms"]][-ROLLBACKS:]
     floor_ms = min(published)
-    said = {name: facts[name] for name in ("cutoff_ms", "events_version", "profiles_version", "features")}
+    said: dict[Any, Any] = {
+        name: facts[name] for name in ("cutoff_ms", "events_version", "profiles_version", "features")
+    }
     store.hset(keys.META, mapping={**said, "published": json.dumps(published), "floor_ms": floor_ms})
     return floor_ms
 

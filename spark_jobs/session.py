@@ -136,7 +136,7 @@ def _start(app: str, conf: Mapping[str, str]) -> SparkSession:
 def _need_delta(spark: SparkSession) -> None:
     """Spark goes on without an extension that it cannot find; each table would then fail in other words."""
     try:
-        spark._jvm.java.lang.Class.forName(DELTA["spark.sql.extensions"])  # type: ignore[union-attr]
+        spark._jvm.java.lang.Class.forName(DELTA["spark.sql.extensions"])
     except Exception as error:
         spark.stop()
         raise UsageError(
