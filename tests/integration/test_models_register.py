@@ -1,0 +1,145 @@
+"""From staged artifact to champion: train, evaluate, register, and what the log and the registry then say."""
+
+# ruff: noqa: F811  (a fixture is imported, then named as an argument)
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lambent import keys
+from lambent.cli import main as lambent
+from lambent.control import ModelEntry, decode_control
+from lambent.settings import Settings, load_settings
+from models import evaluate, register, train
+from models.artifact import digest, read_description
+from tests.model_tables import FEATURES, simulated_events, training_table, write_training_table
+from tests.valkey import Valkey, server, valkey  # noqa: F401
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+PARTITIONS = 5
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A root with a staged artifact and its evaluation, made by the jobs in this process."""
+    from models.horovod_runner import RANK_ENVIRONMENT
+
+    settings = load_settings(root=tmp_path_factory.mktemp("root"))
+    write_training_table(settings, training_table(simulated_events(users=1_000, days=7, seed=3)))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**RANK_ENVIRONMENT, "LAMBENT_ROOT": str(settings.root)}.items():
+            patch.setenv(name, value)
+        assert train.main(["--processes", "1", "--epochs", "3"]) == 0
+        assert evaluate.main([]) == 0
+    return settings
+
+
+@pytest.fixture
+def root(trained: Settings, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("LAMBENT_ROOT", str(trained.root))
+    monkeypatch.setenv("LAMBENT_STORE_URL", valkey.url)
+    valkey.client.hset(keys.META, "partitions", PARTITIONS)
+    yield trained.root
+
+
+def read(root: Path, name: str) -> dict[str, Any]:
+    return json.loads((root / "reports" / name).read_text())
+
+
+def entries(valkey: Valkey, p: int) -> list[ModelEntry]:
+    return [decode_control(fields[b"c"]) for _, fields in valkey.client.xrange(keys.events(p))]
+
+
+def test_the_evaluation_has_all_intents_and_beats_the_base_rates(trained: Settings) -> None:
+    found = read(trained.root, "evaluation.json")
+    assert set(found["model"]) == set(FEATURES.taxonomy.intents)
+    assert set(found["model"]["purchase"]) == {"auc", "ap", "ece", "base_rate"}
+    assert found["log_loss"] < found["base_log_loss"]
+    assert found["model"]["purchase"]["auc"] > 0.65
+    assert sum(one["events"] for one in found["reliability"]["consult"]) == found["events"] > 0
+    assert all(Path(picture).stat().st_size > 10_000 for picture in found["pictures"])
+
+
+def test_each_epoch_and_each_job_leaves_a_line(trained: Settings) -> None:
+    epochs = [json.loads(line) for line in (trained.root / "reports" / "train.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in epochs] == [1, 2, 3][: len(epochs)]
+    assert np.isfinite([line["validation_log_loss"] for line in epochs]).all()
+    jobs = [json.loads(line) for line in (trained.root / "reports" / "jobs.jsonl").read_text().splitlines()]
+    assert [job["job"] for job in jobs][:2] == ["train", "evaluate"]
+    assert jobs[0]["log_loss_calibrated"] < jobs[0]["log_loss_before_calibration"]
+
+
+def test_a_model_through_the_gate_is_versioned_announced_and_champion(
+    root: Path,
+    valkey: Valkey,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert register.main([]) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    version, folder = report["version"], root / "models" / str(report["version"])
+    assert report["promoted"] and report["partitions"] == PARTITIONS
+    assert read_description(folder)["version"] == version
+    wanted = ModelEntry(version, str(folder), digest(folder))
+    assert [entries(valkey, p) for p in range(PARTITIONS)] == [[wanted]] * PARTITIONS
+    assert read(root, "gate.json")["reasons"][0].startswith("Log loss")
+    assert lambent(["model", "list"]) == 0
+    assert "champion" in capsys.readouterr().out
+    assert lambent(["model", "show", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["version"] == version
+
+
+def test_a_second_candidate_is_held_against_the_champion_on_the_same_events(root: Path) -> None:
+    assert register.main([]) == 0
+    gate = read(root, "gate.json")
+    assert gate["champion"] >= 1
+    assert gate["champion_log_loss"] == pytest.approx(gate["log_loss"], rel=1e-6)  # it is the same model
+    assert gate["promoted"] and len(gate["reasons"]) == 2
+
+
+def test_a_model_worse_than_the_base_rates_gets_a_version_and_no_promotion(root: Path, valkey: Valkey) -> None:
+    path = root / "reports" / "evaluation.json"
+    honest = path.read_text()
+    path.write_text(json.dumps(json.loads(honest) | {"log_loss": 9.0}))
+    try:
+        assert register.main([]) == 0
+    finally:
+        path.write_text(honest)
+    gate = read(root, "gate.json")
+    assert not gate["promoted"] and "not better than the base rates'" in gate["reasons"][0]
+    assert (root / "models" / str(gate["version"])).is_dir()
+    assert entries(valkey, 0) == []
+
+
+def test_an_older_version_can_be_promoted_by_hand(root: Path, valkey: Valkey) -> None:
+    assert register.main(["--no-promote"]) == 0
+    assert entries(valkey, 0) == []
+    assert lambent(["model", "promote", "1"]) == 0
+    assert [entry.version for entry in entries(valkey, 0)] == [1]
+
+
+def test_without_a_store_the_model_keeps_its_version_and_the_gate_says_why(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LAMBENT_STORE_URL", "redis://127.0.0.1:1/0")
+    assert register.main([]) == 1
+    assert "lambent model promote" in capsys.readouterr().err
+    gate = read(root, "gate.json")
+    assert not gate["promoted"] and "could not be announced" in gate["reasons"][-1]
+
+
+def test_a_staged_model_that_was_not_evaluated_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = root / "reports" / "evaluation.json"
+    honest = path.read_text()
+    path.write_text(json.dumps(json.loads(honest) | {"artifact_sha256": "another"}))
+    try:
+        assert register.main([]) == 1
+    finally:
+        path.write_text(honest)
+    assert "no evaluation of the staged model" in capsys.readouterr().err
