@@ -28,7 +28,7 @@ if ARGV[5] ~= '' then redis.call('XADD', KEYS[3], '*', 'i', ARGV[5]) end
 for i = 1, records do redis.call('SET', KEYS[4 + i], ARGV[7 + i], 'PX', ARGV[3]) end
 if ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4]) end
 redis.call('SET', KEYS[1], ARGV[2])
-return ARGV[2]
+return 1
 """
 
 

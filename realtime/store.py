@@ -162,7 +162,7 @@ def _unknown(reply: Any) -> bool:
 def _outcome(commit: Commit, reply: Any) -> FencedError | None:
     if isinstance(reply, Exception):
         raise reply
-    if reply == commit.end:
+    if reply == 1:
         return None
     return FencedError(
         f"Partition {commit.partition} stands at {reply.decode()}, not at {commit.start.decode()}: another worker moved it."

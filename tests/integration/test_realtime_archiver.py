@@ -1,0 +1,139 @@
+"""The archiver on a real Valkey and real Delta tables: every entry once, whatever is killed when."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from lambent import keys, tables
+from lambent.errors import DataError, FencedError, StoreError
+from realtime import ids
+from realtime.archive import LOG, Archive, log_rows
+from realtime.archiver import Archiver
+from realtime.store import Store
+from tests.chaos.rig import CrashError, FlakyStore, Rig, events_of, make_rig
+from tests.valkey import Valkey, server, valkey  # noqa: F401
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def rig(valkey: Valkey, tmp_path: Path) -> Rig:  # noqa: F811
+    return make_rig(valkey, tmp_path, partitions=2)
+
+
+def archiver(rig: Rig, store: Store | None = None) -> Archiver:
+    return Archiver(store or rig.store, rig.meta, rig.settings, name="archiver")
+
+
+def rows(rig: Rig, name: str) -> list[dict]:  # type: ignore[type-arg]
+    return DeltaTable(rig.settings.table(name)).to_pyarrow_table().to_pylist()
+
+
+def check_every_entry_once(rig: Rig) -> None:
+    found = Counter((row["partition"], row["ingest_ms"], row["seq"]) for row in rows(rig, tables.LOG))
+    assert set(found.values()) <= {1}
+    events = [row for row in rows(rig, tables.LOG) if row["kind"] == "e"]
+    assert len(events) == len(rig.log)
+    answered = Counter(row["event_id"] for row in rows(rig, tables.INTENTS))
+    assert answered == Counter(event.id for event, _ in rig.log)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_crash_at_any_command_repeats_and_loses_nothing(rig: Rig, after: bool) -> None:
+    worker = rig.worker()
+    for at in range(1, 16):
+        rig.feed_now(events_of(5, 6, start=6 * at))
+        rig.drain(worker)
+        rig.store.call("DEL", keys.ARCHIVER)
+        with pytest.raises(CrashError):
+            for _ in range(3):
+                archiver(rig, FlakyStore(rig.url, at, after)).round()
+                raise CrashError
+    rig.store.call("DEL", keys.ARCHIVER)
+    last = archiver(rig)
+    last.round()
+    last.round()
+    check_every_entry_once(rig)
+
+
+def test_two_archivers_that_append_the_same_conflict_instead_of_doubling(rig: Rig) -> None:
+    rig.feed_now(events_of(5, 20))
+    path = rig.settings.table(tables.LOG)
+    first, second = (Archive(path, *LOG[:2], 2) for _ in range(2))
+    found = rig.store.read(first.positions, 100)
+    ends = {p: own[-1][0] for p, own in found.items()}
+    first.append(log_rows(found, first.schema), ends)
+    with pytest.raises(FencedError):
+        second.append(log_rows(found, second.schema), ends)
+    second.reopen()
+    assert second.positions == ends
+    assert len(rows(rig, tables.LOG)) == 20
+
+
+def test_another_writer_of_the_table_stops_nobody(rig: Rig) -> None:
+    rig.feed_now(events_of(5, 20))
+    own = archiver(rig)
+    own.round()
+    rig.feed_now(events_of(5, 20, start=20))
+    own.round()
+    DeltaTable(rig.settings.table(tables.LOG)).optimize.compact()
+    rig.feed_now(events_of(5, 20, start=40))
+    own.round()
+    assert len(rows(rig, tables.LOG)) == 60
+
+
+def test_idle_partitions_get_markers_so_that_the_watermark_goes_on(rig: Rig) -> None:
+    own = archiver(rig)
+    own.round()
+    own.round()
+    marks = [row for row in rows(rig, tables.LOG) if row["kind"] == "m"]
+    assert sorted(row["partition"] for row in marks) == [0, 1]
+    table = DeltaTable(rig.settings.table(tables.LOG))
+    for row in marks:
+        version = table.transaction_version(f"lambent-archiver-{row['partition']}")
+        assert version == row["ingest_ms"] << 20 | row["seq"]
+        assert time.time() * 1000 - row["ingest_ms"] < 60_000
+
+
+def test_only_what_archive_and_worker_have_seen_is_trimmed(rig: Rig) -> None:
+    rig.feed_now(events_of(5, 20))
+    own = archiver(rig)
+    own.round()
+    assert lengths(rig) == 20
+    rig.drain()
+    rig.feed_now(events_of(5, 20, start=20))
+    own.round()
+    assert lengths(rig) == 22  # the last archived entry of each partition that the worker has seen stays
+    rig.drain()
+    rig.check()
+
+
+def lengths(rig: Rig) -> int:
+    return sum(rig.store.call("XLEN", keys.events(p)) for p in range(rig.meta.partitions))
+
+
+def test_ids_never_repeat_after_the_store_lost_its_last_entries(rig: Rig) -> None:
+    rig.feed_now(events_of(5, 20))
+    archiver(rig).round()
+    archived = {p: rig.last[p] for p in (0, 1)}
+    rig.store.call("DEL", keys.events(0), keys.events(1), keys.ARCHIVER)
+    archiver(rig).round()
+    for p, last in enumerate(rig.store.last_ids([0, 1])):
+        assert ids.parse(last) > ids.parse(archived[p])
+
+
+def test_an_archive_that_lacks_what_was_trimmed_is_refused_in_words(rig: Rig) -> None:
+    rig.store.call("SET", keys.trimmed(1), "5-0")
+    with pytest.raises(StoreError, match="Partition 1 was trimmed up to 5-0, but the table log ends at 0-0"):
+        archiver(rig).round()
+
+
+def test_a_table_of_another_number_of_partitions_is_refused_in_words(rig: Rig) -> None:
+    Archive(rig.settings.table(tables.LOG), *LOG[:2], 2)
+    with pytest.raises(DataError, match='was made with {"partitions": 2}'):
+        Archive(rig.settings.table(tables.LOG), *LOG[:2], 3)
