@@ -19,8 +19,11 @@ from lambent.events import Intent, Rejection
 from realtime.collector import MAX_BODY_BYTES, MAX_EVENTS, Door, Taken, split_body
 from realtime.connection import GONE
 from realtime.gateway import Gateway
-from realtime.problems import MEDIA_TYPE, Problem, respond
+from realtime.logs import fields, get_logger
+from realtime.problems import Problem, respond
 from realtime.server_metrics import CONTENT_TYPE, ServerMetrics
+
+log = get_logger("api")
 
 MAX_WAIT_MS = 10_000
 RETRY_AFTER_S = 1
@@ -175,6 +178,11 @@ def store_gone(request: Request[Any, Any, Any], error: Exception) -> Response[by
     return respond(Problem(title="Store unreachable", status=503, detail=detail), TRY_AGAIN)
 
 
+def failed(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """A mistake of this server; its log says which."""
+    log.error(fields("request-failed", path=request.scope["path_template"], error=type(error).__name__), exc_info=error)
+    return respond(Problem(title="The server failed", status=500, detail="Its log says why."))
+
+
 HANDLERS = [send_events, read_intent, healthz, readyz, metrics]
 STORE_ERRORS = GONE
-PROBLEM_MEDIA_TYPE = MEDIA_TYPE

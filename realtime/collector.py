@@ -63,7 +63,7 @@ def split_body(body: bytes) -> list[bytes]:
         raise UsageError("The request is empty.", "Send one JSON object, a JSON list, or JSON lines.")
     try:
         parts = [bytes(raw) for raw in _decode_raw(text)] if text[:1] == b"[" else list(_lines(text))
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(
             f"The list is not JSON ({error}).", "Send one JSON object, a JSON list, or JSON lines."
         ) from error

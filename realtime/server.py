@@ -23,7 +23,7 @@ def create_app(settings: Settings, meta: Meta) -> Litestar:
     from litestar import Litestar
     from litestar.exceptions import HTTPException
 
-    from realtime.api import HANDLERS, STORE_ERRORS, Context, store_gone
+    from realtime.api import HANDLERS, STORE_ERRORS, Context, failed, store_gone
     from realtime.collector import Door
     from realtime.gateway import Gateway
     from realtime.openapi import openapi_config
@@ -41,7 +41,11 @@ def create_app(settings: Settings, meta: Meta) -> Litestar:
     app = Litestar(
         HANDLERS,
         openapi_config=openapi_config(),
-        exception_handlers={**dict.fromkeys(STORE_ERRORS, store_gone), HTTPException: from_exception},
+        exception_handlers={
+            **dict.fromkeys(STORE_ERRORS, store_gone),
+            HTTPException: from_exception,
+            Exception: failed,
+        },
         after_request=count,
         on_shutdown=[gateway.close],
     )

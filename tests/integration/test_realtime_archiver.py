@@ -135,5 +135,5 @@ def test_an_archive_that_lacks_what_was_trimmed_is_refused_in_words(rig: Rig) ->
 
 def test_a_table_of_another_number_of_partitions_is_refused_in_words(rig: Rig) -> None:
     Archive(rig.settings.table(tables.LOG), *LOG[:2], 2)
-    with pytest.raises(DataError, match='was made with {"partitions": 2}'):
+    with pytest.raises(DataError, match=r'was made with \{"partitions": 2\}'):
         Archive(rig.settings.table(tables.LOG), *LOG[:2], 3)

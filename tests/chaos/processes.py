@@ -1,0 +1,51 @@
+"""Lambent's commands as real processes, to be killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lambent.settings import Settings
+
+Process = subprocess.Popen[bytes]
+
+
+def spawn(settings: Settings, *arguments: str) -> Process:
+    """Start ``lambent ARGUMENTS`` on the store and folder of these settings; its log goes to a file there."""
+    variables = {
+        "LAMBENT_ROOT": str(settings.root),
+        "LAMBENT_STORE_URL": settings.store_url.get_secret_value(),
+        "LAMBENT_PARTITIONS": str(settings.partitions),
+        "LAMBENT_TILE_MS": str(settings.tile_ms),
+        "LAMBENT_HTTP_PORT": str(settings.http_port),
+        "LAMBENT_STREAM_MAX_EVENTS": str(settings.stream_max_events),
+    }
+    python_path = str(Path(__file__).parents[2])
+    with (settings.root / f"{arguments[0]}.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "lambent", *arguments],
+            env=os.environ | variables | {"PYTHONPATH": python_path},
+            cwd=settings.root,
+            stdout=log,
+            stderr=log,
+        )
+
+
+@contextmanager
+def running(settings: Settings, *arguments: str) -> Iterator[Process]:
+    """A process that is stopped as a service manager would, at the end."""
+    process = spawn(settings, *arguments)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
