@@ -7,6 +7,7 @@ file, for ``spark-submit --properties-file``.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -66,11 +67,18 @@ def java_options(local: bool) -> str:
 
 
 def _jars(local: bool) -> dict[str, str]:
-    """On the class path in a local session, so that its classes can come from the archive; else shipped to executors."""
+    """Delta's jars: on the class path of a local session, so that their classes can come from the archive; else shipped.
+
+    Spark's own jars follow them: its launcher puts its configuration folder between the two, and a JVM takes nothing
+    from an archive that does not begin with the same jars.
+    """
     jars = load_facts().get("jars")
     if not jars:
         return {"spark.jars.packages": f"io.delta:delta-spark_4.2_2.13:{version('delta-spark')}"}
-    return {"spark.driver.extraClassPath": ":".join(jars)} if local else {"spark.jars": ",".join(jars)}
+    spark = importlib.util.find_spec("pyspark")
+    if local and spark and spark.origin:
+        return {"spark.driver.extraClassPath": ":".join([*jars, str(Path(spark.origin).with_name("jars") / "*")])}
+    return {"spark.jars": ",".join(jars)}
 
 
 def session_conf(settings: Settings) -> dict[str, str]:
