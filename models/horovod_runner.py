@@ -8,11 +8,9 @@ Sergeev and Del Balso, "Horovod: fast and easy distributed deep learning in Tens
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 
 from lambent.errors import ModelError
 from lambent.settings import Settings
+from models.spark import slots
 
 START_TIMEOUT_S = 120
 RANK_ENVIRONMENT = {
@@ -115,7 +114,7 @@ def run_on_spark(
 
     # Horovod would import TensorFlow in one more process to ask it for Gloo: seconds. A rank without Gloo says so too.
     launch.gloo_built = lambda verbose=False: True
-    spark = _spark(processes, settings)
+    spark = slots(processes, settings)
     environment = {**os.environ, **RANK_ENVIRONMENT}
     try:
         results: Sequence[Any] = horovod.spark.run(
@@ -129,36 +128,3 @@ def run_on_spark(
     finally:
         spark.stop()
     return list(results)
-
-
-def _spark(processes: int, settings: Settings) -> Any:
-    """The session whose slots the ranks take. A local one gets a slot for each."""
-    from pyspark.sql import SparkSession
-
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    java_home = _java_home()
-    if java_home:
-        os.environ.setdefault("JAVA_HOME", java_home)
-    local = settings.spark_master.startswith("local")
-    builder = SparkSession.builder.master(f"local[{processes}]" if local else settings.spark_master)
-    loopback = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} if local else {}
-    options = {
-        **loopback,
-        "spark.local.dir": str(settings.root / "spark" / "scratch"),
-        "spark.ui.enabled": "false",
-        "spark.driver.memory": settings.spark_memory,
-        "spark.driver.extraJavaOptions": "-Dlog4j2.level=warn -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.task.maxFailures": "1",
-    }
-    for name, value in options.items():
-        builder = builder.config(name, value)
-    session = builder.appName("lambent train").getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
-    return session
-
-
-def _java_home() -> str:
-    """Where the set-up found a Java for Spark; empty: it is the machine's affair."""
-    path = Path(sys.prefix) / "lambent-setup.json"
-    return str(json.loads(path.read_text()).get("java_home", "")) if path.exists() else ""

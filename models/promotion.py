@@ -48,4 +48,4 @@ def _partitions(store: redis.Redis) -> int:
     partitions = store.hget(keys.META, "partitions")
     if partitions is None:
         raise StoreError(f"The store has no {keys.META}: it was never made.", "Start a worker or the server first.")
-    return int(partitions)  # type: ignore[arg-type]
+    return int(partitions)
