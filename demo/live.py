@@ -122,7 +122,8 @@ class Watch:
     def __init__(self, settings: Settings) -> None:
         self._store: Any = redis.Redis.from_url(settings.store_url.get_secret_value())
         self._partitions = settings.partitions
-        self._said: dict[str, tuple[float, str]] = {}
+        self._said: dict[str, float] = {}
+        self._last: dict[int, bytes] = {}
         self._next = 0.0
 
     def cutoffs_ms(self) -> list[int]:
@@ -138,18 +139,21 @@ class Watch:
         changes = [change for p in range(self._partitions) for change in self._changes(p)]
         return max(changes, default=(0.0, ""))[1]
 
-    def _changes(self, p: int) -> list[tuple[float, str]]:
-        changes = []
-        for _, fields in reversed(self._store.xrevrange(keys.intents(p), count=20)):
+    def _changes(self, p: int) -> Iterator[tuple[float, str]]:
+        """How each intent that was said since the last look differs from the one before it."""
+        newest = self._store.xrevrange(keys.intents(p), count=20)
+        for entry, fields in reversed(newest):
+            if entry <= self._last.get(p, b""):
+                continue
+            self._last[p] = entry
             for intent in json.loads(fields[b"i"]):
                 name, now = max(
                     ((n, v) for n, v in intent["probabilities"].items() if n != "browse"), key=lambda one: one[1]
                 )
-                before = self._said.get(intent["user"], (0.0, ""))[0]
-                self._said[intent["user"]] = (now, name)
-                if before:
-                    changes.append((abs(now - before), f"{intent['user'][:6]}… {name} {before:.0%} → {now:.0%}"))
-        return changes
+                before = self._said.get(intent["user"])
+                self._said[intent["user"]] = now
+                if before is not None:
+                    yield abs(now - before), f"shopper {intent['user'][:6]}…  {name} {before:.0%} → {now:.0%}"
 
 
 def check_law(settings: Settings, processes: Processes) -> dict[str, Any]:

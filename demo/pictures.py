@@ -48,10 +48,10 @@ def draw_session(moments: Sequence[Moment], path: Path) -> None:
         values = [one.probabilities[intent] for one in moments]
         colour = COLOURS.get(intent)
         axes.plot(minutes, values, color=colour, linewidth=2, marker="o", markersize=4, label=intent)
-    axes.set_ylim(
-        0,
-        max(0.25, 1.15 * max(max(one.probabilities[i] for i in one.probabilities if i != "browse") for one in moments)),
-    )
+    highest = max(0.2, *(p for one in moments for intent, p in one.probabilities.items() if intent != "browse"))
+    axes.set_ylim(-0.24 * highest, 1.12 * highest)
+    axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= 1.12 * highest])
+    axes.axhline(0, color="#52606d", linewidth=0.8)
     _name_events(axes, moments, minutes)
     axes.set(xlabel="minutes since the session began", ylabel="probability")
     axes.set_title("One shopper's session: what was said after each event", loc="left")
@@ -60,14 +60,14 @@ def draw_session(moments: Sequence[Moment], path: Path) -> None:
 
 
 def _name_events(axes: Axes, moments: Sequence[Moment], minutes: Sequence[float]) -> None:
-    """Write each event's type over the time axis, unless the one before is too near to read both."""
+    """Write each event's type below the axis, unless the one before is too near to read both; decisive ones always."""
     width = max(minutes[-1], 1e-9)
     last = -width
     for one, at in zip(moments, minutes, strict=True):
         decisive = one.event.type in COLOURS
         if decisive or at - last > 0.025 * width:
             axes.annotate(
-                one.event.type, (at, 0), xytext=(0, 3), textcoords="offset points", rotation=90, fontsize=8, va="bottom",
+                one.event.type, (at, 0), xytext=(0, -4), textcoords="offset points", rotation=90, fontsize=8, va="top",
                 ha="center", color=COLOURS.get(one.event.type, "#52606d"), fontweight="bold" if decisive else "normal",
             )  # fmt: skip
             last = at

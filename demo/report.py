@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 from deltalake import DeltaTable
@@ -23,7 +24,9 @@ def report(settings: Settings, source: Source, traffic: Traffic, law: dict[str, 
     """Draw the pictures and return the summary, less its steps and seconds."""
     worker = worker_report(settings)
     evaluation = json.loads((settings.root / "reports" / "evaluation.json").read_text())
-    pictures = settings.root / "pictures"
+    pictures = settings.root
+    for name in ("reliability.png", "precision_recall.png"):
+        shutil.copyfile(settings.root / "reports" / name, pictures / name)
     histogram = worker["latencies_ms_histogram"]
     draw_latency(
         [upper for upper, _ in histogram], [count for _, count in histogram],
@@ -40,7 +43,7 @@ def report(settings: Settings, source: Source, traffic: Traffic, law: dict[str, 
         "cutoffs_ms": traffic.cutoffs_ms,
         "cutoff_moves": traffic.moves,
         "left": {
-            "summary": str(settings.root / "summary.json"), "pictures": str(pictures), "tables": settings.tables_root,
+            "summary": str(settings.root / "summary.json"), "pictures": str(pictures / "*.png"), "tables": settings.tables_root,
             "models": str(settings.artifacts_root), "MLflow": settings.mlflow_tracking_uri, "logs": str(settings.root / "logs"),
         },
     }  # fmt: skip
