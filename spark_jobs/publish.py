@@ -40,7 +40,7 @@ def from_arrow(features: FeatureSet, batch: pa.RecordBatch) -> Profiles:
     profiles["clock_ms"] = batch.column("clock_ms").to_numpy()
     for aggregate in features.profile.aggregates:
         column = batch.column(aggregate.name)
-        values = column.flatten() if hasattr(column, "flatten") and aggregate.width > 1 else column
+        values = column.flatten() if column.type.num_fields else column  # an affinity is a list
         features.profile.block(profiles, aggregate)[:] = values.to_numpy().reshape(-1, aggregate.width)
     return profiles
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import gzip
+import hashlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -100,6 +102,19 @@ def test_a_missing_file_and_a_wrong_mapping_are_told_before_spark_starts(setting
         ingest.ingest_files(settings, [tmp_path / "none.csv"], "rees46")
     with pytest.raises(MappingError):
         ingest.ingest_files(settings, [write_lines(tmp_path / "a.csv", ["a,b", "1,2"])], "rees46")
+
+
+def test_a_file_that_is_damaged_further_on_adds_nothing_and_is_named(
+    spark: SparkSession, settings: Settings, tmp_path: Path
+) -> None:
+    whole = gzip.compress(
+        "\n".join(line(n, query=hashlib.sha256(bytes([n % 256])).hexdigest()) for n in range(20_000)).encode()
+    )
+    path = tmp_path / "cut.jsonl.gz"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"cut.jsonl.gz: its gzip data cannot be read"):
+        ingest.ingest_files(settings, [path], "lambent")
+    assert not read(settings, EVENTS)
 
 
 def test_times_are_iso_8601_in_utc_unless_they_say_otherwise() -> None:

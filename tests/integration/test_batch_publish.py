@@ -18,7 +18,7 @@ from lambent.law import differs
 from lambent.records import decode_profiles
 from lambent.settings import Settings
 from lambent.tables import EVENTS, PROFILES
-from spark_jobs import profiles, publish
+from spark_jobs import profiles, publish, run
 from spark_jobs.commits import append
 from spark_jobs.ingest import first_copies
 from spark_jobs.snapshot import Snapshot
@@ -103,3 +103,25 @@ def test_a_row_of_any_batch_is_its_users_profile() -> None:
         0: {keys.profile(0, "a"): b"1", keys.profile(0, "b"): b"2"}
     }
     assert np.isin(list(publish.by_partition(USERS, [b""] * 40, 4)), range(4)).all()
+
+
+def test_jobs_run_in_order_in_one_application_each_with_a_line_of_json_that_is_kept(
+    shop: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LAMBENT_ROOT", str(shop.root))
+    monkeypatch.setenv("LAMBENT_TILE_MS", "1000")
+    monkeypatch.setenv("LAMBENT_STORE_URL", shop.store_url.get_secret_value())
+    assert run.main(["profiles", "publish", "training-sessions"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    kept = [json.loads(line) for line in (shop.root / "reports" / "jobs.jsonl").read_text().splitlines()]
+    assert [one["job"] for one in told] == ["profiles", "publish", "training_sessions"]
+    assert [{name: value for name, value in one.items() if name != "time_ms"} for one in kept] == told
+    assert {one["cutoff_ms"] for one in told} == {START_MS + 9_000}
+
+
+def test_a_job_that_fails_says_why_in_one_line(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LAMBENT_ROOT", str(settings.root))
+    assert run.main(["publish"]) == 1
+    assert capsys.readouterr().err.startswith("lambent: There is no table")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from lambent import oracle
@@ -47,7 +47,16 @@ def folded(log: Log) -> dict[str, Profiles]:
     return {user: whole[n : n + 1] for n, user in enumerate(users)}
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=3,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[
+        Phase.explicit,
+        Phase.reuse,
+        Phase.generate,
+    ],  # to shrink costs a Spark job a step, and the message says it all
+)
 @given(
     histories=st.lists(cut_logs, min_size=HISTORIES, max_size=HISTORIES),
     cutoff=st.sampled_from([60_000, 30 * 86_400_000, 2_000 * 86_400_000]),
