@@ -1,10 +1,14 @@
-"""Every hour, and after a history was read: archive → events → profiles → store."""
+"""Every hour, and after a history was read: archive → events → profiles → store.
+
+The three jobs share one Spark application, since most of a small job is the start of its Java machine. Each is a
+transaction of its own and safe to run again, so a retry of the task repeats nothing that was done.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, chain
+from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable
 
 from dags.common import DEFAULTS, HISTORY, PROFILES, spark_job
 
@@ -18,8 +22,4 @@ with DAG(
     tags=["lambent"],
     doc_md=__doc__,
 ) as dag:
-    chain(
-        spark_job("spark_jobs/ingest.py", "--log"),
-        spark_job("spark_jobs/profiles.py"),
-        spark_job("spark_jobs/publish.py", outlets=[PROFILES]),
-    )
+    spark_job("spark_jobs/run.py", "ingest-log", "profiles", "publish", task_id="refresh", outlets=[PROFILES])

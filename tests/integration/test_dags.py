@@ -25,6 +25,7 @@ def waits_for(dag):
 dags = {
     dag_id: {
         "tasks": [task.task_id for task in dag.topological_sort()],
+        "arguments": [task.application_args for task in dag.tasks],
         "applications": [task.application for task in dag.tasks],
         "outlets": [asset.uri for task in dag.tasks for asset in task.outlets],
         "waits_for": waits_for(dag),
@@ -56,7 +57,7 @@ def test_every_dag_file_parses(read: dict[str, Any]) -> None:
 
 def test_tasks_run_in_the_order_of_the_flow(read: dict[str, Any]) -> None:
     tasks = {dag_id: dag["tasks"] for dag_id, dag in read["dags"].items()}
-    assert tasks["lambent_profiles"] == ["ingest", "profiles", "publish"]
+    assert read["dags"]["lambent_profiles"]["arguments"] == [["ingest-log", "profiles", "publish"]]
     assert tasks["lambent_training"] == ["train", "evaluate", "register"]
 
 

@@ -19,7 +19,9 @@ BY_HAND = next(block for block in BLOCKS if "lambent store" in block)
 
 
 def test_every_make_command_of_the_readme_is_a_target() -> None:
-    commands = [line.split("#")[0].split() for block in BLOCKS for line in block.splitlines() if line.startswith("make")]
+    commands = [
+        line.split("#")[0].split() for block in BLOCKS for line in block.splitlines() if line.startswith("make")
+    ]
     assert ["make", "demo"] in commands
     assert ["make", "test"] in commands
     for command in commands:
