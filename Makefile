@@ -52,6 +52,16 @@ test-unit: setup ## Run only the tests that need no service
 	@$(call say,Unit tests: pytest tests/unit)
 	pytest tests/unit
 
+.PHONY: test-long
+test-long: setup ## Run the tests that take minutes
+	@$(call say,Long tests: pytest -m long)
+	pytest -m long
+
+.PHONY: chaos
+chaos: setup ## Kill parts at random under traffic, and see that nothing is lost or doubled
+	@$(call say,Chaos: pytest tests/chaos)
+	pytest -m long tests/chaos
+
 .PHONY: demo
 demo: setup ## Run the whole of Lambent once: INPUT=your.csv MAPPING=how-to-read-it.toml, or events it makes up
 	@$(call say,The demo: lambent demo)

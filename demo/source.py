@@ -41,7 +41,6 @@ class Source:
 def simulated(settings: Settings, users: int) -> Source:
     """A simulated shop, written to a file as its producers would send it."""
     path = settings.root / "events.jsonl.gz"
-    path.parent.mkdir(parents=True, exist_ok=True)
     write(simulate(users, SIMULATED_DAYS, SIMULATED_SEED), str(path))
     label = f"simulated: {users:,} shoppers, {SIMULATED_DAYS} days, seed {SIMULATED_SEED}"
     return split(settings, path, "lambent", label, in_order=True)

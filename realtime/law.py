@@ -128,7 +128,7 @@ def read_live(store: Store, partitions: int, features: FeatureSet, users: Sequen
     values = store.users(wanted)
     profiles, cutoffs_ms = decode_profiles(features, values[0::2])
     live = merge_live(features, profiles, cutoffs_ms, decode_live(features, values[1::2]))
-    return live, cutoffs_ms > 0
+    return live, np.array([value is not None for value in values[0::2]], bool)
 
 
 def given_up(store: Store, partitions: int) -> list[tuple[int, int, int]]:

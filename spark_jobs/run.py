@@ -1,7 +1,6 @@
-"""Several jobs in one Spark application, so that a small shop pays for one JVM.
+"""``lambent batch``: several jobs in one Spark application, so that a small shop pays for one JVM.
 
 spark-submit run.py ingest-log profiles publish
-python -m spark_jobs.run ingest-log profiles publish training-sessions
 """
 
 from __future__ import annotations
@@ -9,7 +8,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
+from lambent.cli import Command
 from lambent.settings import Settings
 from spark_jobs import ingest, profiles, publish, training_sessions
 from spark_jobs.report import Report, run_jobs
@@ -32,10 +33,39 @@ def run(settings: Settings, names: Sequence[str]) -> Iterator[Report]:
             yield JOBS[name](settings)
 
 
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The jobs' names."""
+    parser.add_argument("job", nargs="+", choices=sorted(JOBS), help="in this order")
+
+
+def batch(arguments: argparse.Namespace, settings: Settings) -> list[dict[str, Any]]:
+    """Run the jobs; returns their reports."""
+    reports = []
+    for report in run(settings, arguments.job):
+        reports.append(report.flat())
+        if not arguments.json:
+            print(report.sentence(), flush=True)
+    return reports
+
+
+COMMAND = Command(
+    help="run batch jobs on the tables, in one Spark application",
+    description="Runs jobs one after another: ingest-log (archive to events), profiles (events to profiles), publish\n"
+    "(profiles to the store), training-sessions (events to training rows). The first that fails ends the run; each is\n"
+    "safe to run again.",
+    examples=(
+        ("lambent batch profiles publish", "after a history was ingested"),
+        ("lambent batch ingest-log profiles publish", "what Airflow does every hour"),
+    ),
+    configure=configure,
+    run=batch,
+)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints one line of JSON a job, on stdout."""
     parser = argparse.ArgumentParser(prog="run", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("job", nargs="+", choices=sorted(JOBS), help="in this order")
+    configure(parser)
     names = parser.parse_args(argv).job
     return run_jobs(lambda settings: run(settings, names))
 

@@ -18,10 +18,13 @@ _GZIP_LEVEL = 1  # the lines repeat themselves so much that more effort saves li
 def write(simulation: Simulation, out: str | Path) -> None:
     """Write all lines to ``out``; one that ends in .gz is compressed, its bytes the same for the same lines.
 
+    Folders on the way are made.
+
     Raises:
         DataError: the file cannot be written.
     """
     try:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
         with _opened(Path(out)) as file, Progress("simulating", simulation.summary.days, "days") as bar:
             for lines in simulation.batches():
                 file.write(b"\n".join(lines) + b"\n")

@@ -12,7 +12,7 @@ from tests.chaos.processes import running
 from tests.chaos.rig import Rig, events_of, make_rig, wait_until
 from tests.valkey import Valkey, free_port, server, start_valkey, valkey  # noqa: F401
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 DURABLE = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
 
 

@@ -59,7 +59,7 @@ def test_json_prints_what_the_command_returns(
 def test_every_command_teaches_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     for name, one in cli.load_commands().items():
         assert one.examples, name
-        assert all(line.startswith(f"lambent {name}") for line, _ in one.examples), name
+        assert any(line.startswith(f"lambent {name}") for line, _ in one.examples), name
         with pytest.raises(SystemExit) as stopped:
             cli.main([name, "--help"])
         assert stopped.value.code == 0
