@@ -65,7 +65,7 @@ chaos: setup ## Kill parts at random under traffic, and see that nothing is lost
 .PHONY: demo
 demo: setup ## Run the whole of Lambent once: INPUT=your.csv MAPPING=how-to-read-it.toml, or events it makes up
 	@$(call say,The demo: lambent demo)
-	lambent demo $(if $(INPUT),--input "$(INPUT)") $(if $(MAPPING),--mapping "$(MAPPING)")
+	lambent demo $(if $(INPUT),--input "$(INPUT)") $(if $(MAPPING),--mapping "$(MAPPING)") $(ARGS)
 
 .PHONY: lock
 lock: setup ## Resolve pyproject.toml anew into requirements.lock

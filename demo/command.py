@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from demo.source import Source
 
 DEFAULT_USERS = 4_000
+DEFAULT_TRAFFIC_SECONDS = 55
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--users", type=int, default=DEFAULT_USERS, metavar="N", help=f"simulated shoppers (default {DEFAULT_USERS:,})"
     )
+    parser.add_argument(
+        "--traffic-seconds", type=int, default=DEFAULT_TRAFFIC_SECONDS, metavar="S",
+        help=f"how long the live traffic lasts at least (default {DEFAULT_TRAFFIC_SECONDS})",
+    )  # fmt: skip
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> Any:
@@ -64,7 +69,7 @@ def _loop(
     build_and_train(settings, processes, screen, source)
     screen.title("3. Live: events in, intents out, profiles published in the midst of it")
     start_parts(settings, processes)
-    traffic = run_traffic(settings, processes, screen, source)
+    traffic = run_traffic(settings, processes, screen, source, arguments.traffic_seconds)
     screen.title("4. The lambda law: is what live computed what batch computes?")
     with screen.step("law, every user", "users") as step:
         law = check_law(settings, processes)

@@ -22,7 +22,6 @@ from lambent.events import Event
 from lambent.settings import Settings
 from realtime.replay import open_door, paced
 
-TRAFFIC_SECONDS = 55
 HELD_BACK = 0.05
 """Share of the traffic that waits until the last publish, so that every cut-off has live events on both sides."""
 REFRESHES = 2
@@ -58,10 +57,10 @@ def start_parts(settings: Settings, processes: Processes) -> None:
     wait_until(ready, "The server", processes)
 
 
-def run_traffic(settings: Settings, processes: Processes, screen: Screen, source: Source) -> Traffic:
-    """Send the live part of the source while Airflow builds and publishes profiles, twice."""
+def run_traffic(settings: Settings, processes: Processes, screen: Screen, source: Source, seconds: float) -> Traffic:
+    """Send the live part of the source while Airflow builds and publishes profiles, twice; ``seconds`` at least."""
     traffic, may_finish = Traffic(), threading.Event()
-    sender = threading.Thread(target=_send, args=(settings, source, traffic, may_finish), daemon=True)
+    sender = threading.Thread(target=_send, args=(settings, source, traffic, may_finish, seconds), daemon=True)
     watch = Watch(settings)
     first = set(watch.cutoffs_ms())
     reports = JobReports(settings)
@@ -95,12 +94,12 @@ def _show(screen: Screen, step: Running, traffic: Traffic, reports: JobReports, 
             screen.say(f"    {line}")
 
 
-def _send(settings: Settings, source: Source, traffic: Traffic, may_finish: threading.Event) -> None:
+def _send(settings: Settings, source: Source, traffic: Traffic, may_finish: threading.Event, seconds: float) -> None:
     """Send at a steady rate, the last share only when the refreshes have ended."""
     hold_at = int(len(source.live) * (1 - HELD_BACK))
     try:
         door = open_door("both", settings)
-        for batch in paced(_held(source, hold_at, may_finish), hold_at / TRAFFIC_SECONDS, BATCH):
+        for batch in paced(_held(source, hold_at, may_finish), hold_at / seconds, BATCH):
             door.send(batch)
             traffic.sent += len(batch)
     except Exception as error:  # a thread has nobody above it: the main thread reports

@@ -48,16 +48,16 @@ class Screen:
 
     def title(self, text: str) -> None:
         """A heading."""
-        self.console.print(f"\n[bold]{text}[/bold]")
+        self.console.print(f"\n[bold]{text}[/bold]", soft_wrap=True)
 
     def say(self, text: str) -> None:
         """A line."""
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, soft_wrap=True)
 
     def add(self, step: Step) -> None:
         """A step that has ended."""
         self.steps.append(step)
-        self.console.print(f"  [green]✓[/green] {step.line()}", highlight=False)
+        self.console.print(f"  [green]✓[/green] {step.line()}", highlight=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def step(self, name: str, unit: str = "", total: int | None = None) -> Iterator[Running]:

@@ -23,16 +23,17 @@ def write_summary(settings: Settings, screen: Screen, found: dict[str, Any]) -> 
         screen.say(f"  {what:<12} {where}")
 
 
-def _model_table(model: dict[str, dict[str, float]]) -> Table:
+def _model_table(model: dict[str, dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=True)
     table.add_column("intent")
     for name in ("base rate", "AP", "lift", "AUC", "ECE"):
         table.add_column(name, justify="right")
     for intent, m in model.items():
-        lift = m["ap"] / m["base_rate"] if m["base_rate"] else float("nan")
-        table.add_row(
-            intent, f"{m['base_rate']:.2%}", f"{m['ap']:.3f}", f"{lift:.1f} x", f"{m['auc']:.3f}", f"{m['ece']:.4f}"
-        )
+        if m["ap"] is None:  # the log has no such act, so there is nothing to rank
+            table.add_row(intent, f"{m['base_rate']:.2%}", "–", "–", "–", "–")
+            continue
+        lift = f"{m['ap'] / m['base_rate']:.1f} x"
+        table.add_row(intent, f"{m['base_rate']:.2%}", f"{m['ap']:.3f}", lift, f"{m['auc']:.3f}", f"{m['ece']:.4f}")
     return table
 
 

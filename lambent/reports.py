@@ -9,8 +9,17 @@ from typing import Any
 from lambent.settings import Settings
 
 
+def keep_report(settings: Settings, report: dict[str, Any]) -> None:
+    """Append a report, and when it came, to ``ROOT/reports/jobs.jsonl``."""
+    line = json.dumps({"time_ms": time.time_ns() // 1_000_000, **report})
+    folder = settings.root / "reports"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "jobs.jsonl").open("a") as file:  # one write of one line: appends of several jobs do not mix
+        file.write(line + "\n")
+
+
 def append_report(settings: Settings, job: str, rows: int, seconds: float, **counts: Any) -> dict[str, Any]:
-    """Keep a job's report in ``ROOT/reports/jobs.jsonl`` and print it as one line.
+    """Keep a job's report and print it as one line.
 
     Args:
         settings: say where ROOT is.
@@ -22,11 +31,7 @@ def append_report(settings: Settings, job: str, rows: int, seconds: float, **cou
     Returns:
         The report.
     """
-    report = {"time_ms": time.time_ns() // 1_000_000, "job": job, "rows": rows, "seconds": round(seconds, 3), **counts}
-    line = json.dumps(report, sort_keys=True)
-    folder = settings.root / "reports"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "jobs.jsonl").open("a") as file:  # one write of one line: appends of several jobs do not mix
-        file.write(line + "\n")
-    print(line, flush=True)
+    report = {"job": job, "rows": rows, "seconds": round(seconds, 3), **counts}
+    keep_report(settings, report)
+    print(json.dumps(report), flush=True)
     return report

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from lambent.errors import LambentError
+from lambent.reports import keep_report
 from lambent.settings import Settings, load_settings
 
 
@@ -55,10 +56,7 @@ class Stopwatch:
 
 def keep(settings: Settings, report: Report) -> None:
     """Append the report to ``ROOT/reports/jobs.jsonl``."""
-    path = settings.root / "reports" / "jobs.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps({"time_ms": time.time_ns() // 1_000_000, **report.flat()}) + "\n")
+    keep_report(settings, report.flat())
 
 
 def tell(report: Report) -> None:

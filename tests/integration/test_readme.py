@@ -45,7 +45,12 @@ def test_the_parts_run_by_hand_as_the_readme_says(tmp_path: Path) -> None:
     said = tmp_path / "said.txt"
     with said.open("w") as output:
         shell = subprocess.Popen(
-            ["bash", "-e", "-c", BY_HAND], cwd=tmp_path, env=variables, stdout=output, stderr=output, start_new_session=True
+            ["bash", "-e", "-c", BY_HAND],
+            cwd=tmp_path,
+            env=variables,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     try:
         assert shell.wait(200) == 0, said.read_text()
