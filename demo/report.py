@@ -79,9 +79,9 @@ def _sessions(moments: list[Moment]) -> list[list[Moment]]:
 
 
 def _tells(session: list[Moment]) -> float:
-    """How far the probability of a session's decisive intent rose before its act; -1 if there is none."""
-    for at, one in enumerate(session):
-        if at >= MIN_MOMENTS - 1 and one.event.type in one.probabilities:
-            before = [moment.probabilities[one.event.type] for moment in session[:at]]
-            return max(before) - before[0]
-    return -1.0
+    """How far the probability of a session's first decisive act rose before it; -1 if there is none, or too early."""
+    act = next((at for at, one in enumerate(session) if one.event.type in one.probabilities), 0)
+    if act < MIN_MOMENTS - 1:
+        return -1.0
+    before = [moment.probabilities[session[act].event.type] for moment in session[:act]]
+    return max(before) - before[0]
