@@ -71,33 +71,34 @@ find_java() {
 
 # --- The steps -------------------------------------------------------------------------------------------------------
 
+# Joined by &&, since a function that runs as a condition does not stop at an error by itself.
 make_tools() {
-    rm -rf .tools/bin .tools/lib
-    "$python" -m venv .tools
-    .tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/uv.txt
-    printf '%s' "$1" >.tools/.stamp
+    rm -rf .tools/bin .tools/lib &&
+        "$python" -m venv .tools &&
+        .tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/uv.txt &&
+        printf '%s' "$1" >.tools/.stamp
 }
 
 make_venv() {
-    .tools/bin/uv venv --quiet --clear --python "$python" .venv
-    printf '%s' "$1" >.venv/.stamp
+    .tools/bin/uv venv --quiet --clear --python "$python" .venv &&
+        printf '%s' "$1" >.venv/.stamp
 }
 
 # Compiled here, once: hundreds of short processes import these packages, some where Python may write no .pyc files.
 sync_venv() {
-    .tools/bin/uv pip sync --quiet --compile-bytecode requirements.lock
-    printf '%s' "$1" >.venv/.sync-stamp
+    .tools/bin/uv pip sync --quiet --compile-bytecode requirements.lock &&
+        printf '%s' "$1" >.venv/.sync-stamp
 }
 
 # Without dependencies and without build isolation: nothing comes from outside the lock.
 install_project() {
-    .tools/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
-    printf '%s' "$1" >.venv/.project-stamp
+    .tools/bin/uv pip install --quiet --no-deps --no-build-isolation --editable . &&
+        printf '%s' "$1" >.venv/.project-stamp
 }
 
 make_jars() {
-    .venv/bin/python infra/jars.py .jars
-    printf '%s' "$1" >.jars/.stamp
+    .venv/bin/python infra/jars.py .jars &&
+        printf '%s' "$1" >.jars/.stamp
 }
 
 write_facts() {
@@ -133,6 +134,8 @@ if [[ ! -w ${HOME:-/none} ]]; then
     mkdir -p .tools/home
     export HOME=$PWD/.tools/home
 fi
+# A company's proxy signs with a certificate that the system knows and uv's own list does not.
+export UV_SYSTEM_CERTS=true
 export UV_PROJECT_ENVIRONMENT=.venv VIRTUAL_ENV=$PWD/.venv UV_PYTHON_DOWNLOADS=never
 started=$SECONDS
 
