@@ -32,7 +32,7 @@ class Command:
         examples: command lines, each with what it shows: ``(line, meaning)``.
         configure: adds the arguments to the parser.
         run: does the work; returns what ``--json`` prints (None: nothing), having printed for people itself
-            unless ``arguments.json``.
+            unless ``arguments.json``. ``Failed`` around it makes the exit code 1.
     """
 
     help: str
@@ -40,6 +40,13 @@ class Command:
     examples: Sequence[tuple[str, str]]
     configure: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace, Settings], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    """The report of a command that did its work and found that all is not well: printed like any other."""
+
+    report: Any
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,9 +80,10 @@ def _run(arguments: list[str]) -> int:
         parser.print_help()
         return 0
     result = parsed.run(parsed, load_settings())
-    if parsed.json and result is not None:
-        print(json.dumps(result, indent=2, sort_keys=True))
-    return 0
+    failed, report = (True, result.report) if isinstance(result, Failed) else (False, result)
+    if parsed.json and report is not None:
+        print(json.dumps(report, indent=2, sort_keys=True))
+    return int(failed)
 
 
 def _build_parser() -> argparse.ArgumentParser:
