@@ -20,6 +20,10 @@ from lambent.errors import LambentError, UsageError
 from lambent.settings import Settings, load_settings
 
 GROUP = "lambent.commands"
+_EXTRAS = (
+    "Install what this command needs: pip install 'lambent[realtime]' for the live parts, [batch] for Spark's jobs, "
+    "[train] for models, [demo] for all."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"lambent: {error}", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if debug:
+            raise
+        print(f"lambent: {error.name} is not installed. {_EXTRAS}", file=sys.stderr)
+        return UsageError.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: say nothing at exit
         return 0

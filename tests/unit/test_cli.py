@@ -44,6 +44,13 @@ def test_an_error_that_nobody_foresaw_is_one_line_too(
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_a_package_that_is_not_installed_is_named_with_the_extras(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, ModuleNotFoundError("No module named 'x'", name="x")) == 2
+    assert capsys.readouterr().err.startswith("lambent: x is not installed. Install")
+
+
 def test_debug_shows_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError):
         call(monkeypatch, DataError("x"), "--debug")
