@@ -24,6 +24,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         metavar="DATE",
         help="the first day, UTC (default 2025-01-06, a Monday)",
     )
+    parser.add_argument(
+        "--shift", type=int, metavar="DAY", help="rates of the intents shift from this day on (0: first)"
+    )
     parser.add_argument("--out", required=True, metavar="FILE", help="where to write; FILE.gz is compressed")
 
 
@@ -33,7 +36,7 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> Any:
     from lambent.simulate.simulation import simulate
     from lambent.simulate.writing import write
 
-    simulation = simulate(arguments.users, arguments.days, arguments.seed, start=arguments.start)
+    simulation = simulate(arguments.users, arguments.days, arguments.seed, start=arguments.start, shift=arguments.shift)
     write(simulation, arguments.out)
     if not arguments.json:
         print(_report(simulation.summary, arguments.out))

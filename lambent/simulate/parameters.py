@@ -69,6 +69,12 @@ class Sale(_Part, frozen=True):
     percent: int
 
 
+class Shift(_Part, frozen=True):
+    """Factors on the intents from the day on that a run asks for."""
+
+    intent: Row
+
+
 class Session(_Part, frozen=True):
     """How long sessions and stages last, in events."""
 
@@ -158,6 +164,7 @@ class Parameters(_Part, frozen=True):
     when: When
     history: History
     sale: Sale
+    shift: Shift
     session: Session
     phases: dict[str, Phase]
     emissions: Emissions

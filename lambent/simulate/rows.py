@@ -20,6 +20,7 @@ ROW = np.dtype(
         ("serial", np.uint64),  # the id, as a number
         ("user", np.int32),
         ("product", np.int32),  # code, or -1: none
+        ("about", np.int32),  # the product that the act is of, even where the producer leaves it out; -1: none
         ("query", np.int32),  # code, or -1: none
         ("dwell_ms", np.int32),  # -1: none
         ("type", np.int8),
@@ -38,10 +39,12 @@ class Day:
     Attributes:
         number: 0 is the first.
         start_ms: its midnight, milliseconds since 1970-01-01 UTC.
+        shifted: whether the rates of the intents have shifted.
     """
 
     number: int
     start_ms: int
+    shifted: bool = False
 
     @property
     def end_ms(self) -> int:
@@ -66,7 +69,7 @@ class Day:
 def make_rows(n: int, **columns: Ints | int | bool) -> Rows:
     """Records with the given columns, the others 0; those that say "none" with -1 have that."""
     rows = np.zeros(n, dtype=ROW)
-    for name in ("product", "query", "dwell_ms"):
+    for name in ("product", "about", "query", "dwell_ms"):
         rows[name] = -1
     for name, values in columns.items():
         rows[name] = values

@@ -3,7 +3,7 @@
 Given the type, a session's intent depends on the hour, the day and ``Memory`` alone, all of which can be observed. Given
 the intent, stages follow a semi-Markov chain: a stage lasts a drawn number of events, then leads to another, to the act
 that decides, or to the end. An event's act, product, query and dwell depend on the stage; what a new product is, on taste
-alone. Hence the posterior of the intent can be computed by a forward pass over (type, intent, stage, events left).
+alone. Hence the posterior of the intent can be computed by a forward pass over (intent, stage, events left): ``posterior``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from lambent.simulate.catalogue import NOTHING, grid
 from lambent.simulate.rows import Day, Rows
 from lambent.simulate.shoppers import Memory, Shoppers
 from lambent.simulate.steps import Live, step
-from lambent.simulate.world import HOUR_MS, SESSION_GAP_MS, Floats, Ints, World, pick
+from lambent.simulate.world import HOUR_MS, SESSION_GAP_MS, Floats, Ints, Mask, World, pick
 
+REST_MS = SESSION_GAP_MS + 1000
+"""The least time from the last event of a session to the beginning of the next one."""
 _PURCHASE_INTENT = 1
 
 
@@ -29,6 +31,27 @@ class Crowd:
     memory: Memory
 
 
+@dataclasses.dataclass(frozen=True)
+class Openings:
+    """Beginnings of sessions, each array (n,).
+
+    Attributes:
+        user: whose.
+        start_ms: when.
+        slot: the slot of the day that it was drawn for, which is the one of ``start_ms``.
+        weekend: 1 on Saturdays and Sundays, else 0.
+        sale: whether prices are low.
+        shifted: whether the rates of the intents have shifted.
+    """
+
+    user: Ints
+    start_ms: Ints
+    slot: Ints
+    weekend: Ints
+    sale: Mask
+    shifted: Mask
+
+
 def run_slot(world: World, crowd: Crowd, day: Day, slot: int, rng: np.random.Generator) -> tuple[list[Rows], Ints]:
     """All sessions that begin in one slot of a day.
 
@@ -37,13 +60,15 @@ def run_slot(world: World, crowd: Crowd, day: Day, slot: int, rng: np.random.Gen
     """
     user = _visitors(world, crowd.shoppers, day, slot, rng)
     start_ms = _start_ms(world, crowd, day, slot, user, rng)
-    intent = draw_intents(intent_weights(world, crowd, day, slot, user, start_ms), rng.random(len(user)))
+    openings = _openings(world, day, slot, user, start_ms)
+    weights = intent_weights(world, crowd.memory, crowd.shoppers.type[user], openings)
+    intent = draw_intents(weights, rng.random(len(user)))
     live = _begin(world, crowd, user, start_ms, intent, rng)
     rows = []
     while len(live):
         rows.append(step(world, crowd.shoppers, crowd.memory, live, rng))
         rows[-1]["sale"] = day.has_sale(world)
-        _end(world, crowd.memory, live)
+        end(world, crowd.memory, live)
     return rows, np.bincount(intent, minlength=len(world.parameters.intents))
 
 
@@ -59,29 +84,36 @@ def _start_ms(world: World, crowd: Crowd, day: Day, slot: int, user: Ints, rng: 
     row = crowd.shoppers.type[user] * world.slots + slot
     hour = pick(world.hours, row, rng.random(len(user)))
     drawn_ms = day.slot_ms(world, slot) + hour * HOUR_MS + (rng.random(len(user)) * HOUR_MS).astype(np.int64)
-    return np.maximum(drawn_ms, crowd.memory.last_ms[user] + SESSION_GAP_MS + 1000)
+    return np.maximum(drawn_ms, crowd.memory.last_ms[user] + REST_MS)
 
 
-def intent_weights(world: World, crowd: Crowd, day: Day, slot: int, user: Ints, start_ms: Ints) -> Floats:
-    """Weights of the intents of sessions that begin, (n, intents), given the type and the past."""
-    when, history, memory = world.parameters.when, world.parameters.history, crowd.memory
-    types, kind = world.parameters.types, crowd.shoppers.type[user]
-    cart = age_row(memory.cart[user], start_ms - memory.cart_ms[user], history.cart_hours)
-    order = age_row(memory.order[user], start_ms - memory.order_ms[user], history.order_hours)
-    weights: Floats = np.array([t.intent for t in types])[kind]
-    weights *= np.array(when.slot[slot]) * np.array(when.weekend[int(day.weekday >= 5)])
+def _openings(world: World, day: Day, slot: int, user: Ints, start_ms: Ints) -> Openings:
+    """Sessions of one slot of a day."""
+    n = len(user)
+    sale, shifted = np.full(n, day.has_sale(world)), np.full(n, day.shifted)
+    return Openings(user, start_ms, np.full(n, slot), np.full(n, int(day.weekday >= 5)), sale, shifted)
+
+
+def intent_weights(world: World, memory: Memory, kind: Ints, openings: Openings) -> Floats:
+    """Weights of the intents of sessions that begin, (n, intents), given the type ``kind``, (n,), and the past."""
+    when, history, user = world.parameters.when, world.parameters.history, openings.user
+    cart = age_row(memory.cart[user], openings.start_ms - memory.cart_ms[user], history.cart_hours)
+    order = age_row(memory.order[user], openings.start_ms - memory.order_ms[user], history.order_hours)
+    weights: Floats = np.array([t.intent for t in world.parameters.types])[kind]
+    weights *= np.array(when.slot)[openings.slot] * np.array(when.weekend)[openings.weekend]
     weights *= np.array(history.cart)[cart] * np.array(history.order)[order]
     weights *= np.array(history.returns)[np.minimum(memory.returns[user], len(history.returns) - 1)]
-    weights[:, _PURCHASE_INTENT] *= _price_factor(world, kind, memory.cart[user], day.has_sale(world))
+    weights[:, _PURCHASE_INTENT] *= _price_factor(world, kind, memory.cart[user], openings.sale)
+    weights[openings.shifted] *= np.array(world.parameters.shift.intent)
     return weights
 
 
-def _price_factor(world: World, kind: Ints, cart: Ints, sale: bool) -> Floats:
+def _price_factor(world: World, kind: Ints, cart: Ints, sale: Mask) -> Floats:
     """Factor on a purchase by the price: dear things in the cart hold some types back, a sale draws them; (n,)."""
     types, level = world.parameters.types, grid(world.parameters.catalogue).level(cart)
     by_level: Floats = np.array([t.cart_tier for t in types])[kind, level]
     factor = np.where(cart == NOTHING, 1.0, by_level)
-    return factor * np.array([t.sale for t in types])[kind] if sale else factor
+    return np.where(sale, factor * np.array([t.sale for t in types])[kind], factor)
 
 
 def age_row(product: Ints, age_ms: Ints, bounds_hours: tuple[int, ...]) -> Ints:
@@ -118,7 +150,7 @@ def _begin(world: World, crowd: Crowd, user: Ints, start_ms: Ints, intent: Ints,
     )
 
 
-def _end(world: World, memory: Memory, live: Live) -> None:
+def end(world: World, memory: Memory, live: Live) -> None:
     """Let go of the sessions that are over, and remember them."""
     over = live.stage > world.stages
     user, focus = live.user[over], live.focus[over]

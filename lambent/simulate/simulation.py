@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import numpy as np
@@ -38,6 +38,7 @@ class Summary(msgspec.Struct):
         events: sound, distinct events; ``events_by_type`` splits them, ``bot_events`` are some of them.
         sessions: of persons; ``sessions_by_intent`` splits them.
         bot_sessions: of bots.
+        shift: the day (0 is the first) from which on the rates of the intents have shifted; None: they never do.
         late: events that were delivered minutes to hours after they happened (their duplicates do not count).
         duplicates: exact second copies.
         broken: lines that no door lets in.
@@ -58,6 +59,7 @@ class Summary(msgspec.Struct):
     broken: int = 0
     events_by_type: dict[str, int] = msgspec.field(default_factory=dict)
     sessions_by_intent: dict[str, int] = msgspec.field(default_factory=dict)
+    shift: int | None = None
 
     def session_shares(self) -> dict[str, float]:
         """Share of persons' sessions by intent."""
@@ -70,13 +72,17 @@ class Simulation:
     Attributes:
         summary: what has been written so far.
         days_done: how many days have been written.
+        witness: is shown, day by day, the sound distinct events of the persons' sessions that begin on it.
     """
 
-    def __init__(self, users: int, days: int, seed: int, start: datetime.date, world: World) -> None:
+    def __init__(
+        self, users: int, days: int, seed: int, start: datetime.date, world: World, shift: int | None = None
+    ) -> None:
         self._world, self._start = world, start
         self._encoder = Encoder(world)
         self.days_done = 0
-        self.summary = Summary(world.parameters.version, users, days, seed, start.isoformat())
+        self.summary = Summary(world.parameters.version, users, days, seed, start.isoformat(), shift=shift)
+        self.witness: Callable[[Rows], None] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         for batch in self.batches():
@@ -93,12 +99,14 @@ class Simulation:
     def arrivals(self) -> Iterator[Rows]:
         """The rows in order of arrival, a day at a time; what is under way at midnight comes with a later day."""
         old = self.summary
-        self.summary, self.days_done = Summary(old.world, old.users, old.days, old.seed, old.start), 0
+        self.summary = Summary(old.world, old.users, old.days, old.seed, old.start, shift=old.shift)
+        self.days_done = 0
         rng = np.random.Generator(np.random.PCG64(old.seed))
         crowd = Crowd(draw_shoppers(self._world, old.users, rng), no_memory(old.users))
         waiting = np.zeros(0, dtype=ROW)
         for number in range(old.days):
-            day = Day(number, _midnight_ms(self._start) + number * DAY_MS)
+            shifted = old.shift is not None and number >= old.shift
+            day = Day(number, midnight_ms(self._start) + number * DAY_MS, shifted)
             sent = np.concatenate([waiting, self._day(crowd, day, rng)])
             due = sent["arrival_ms"] < day.end_ms
             waiting = sent[~due]
@@ -119,7 +127,10 @@ class Simulation:
         self.summary.bot_events += len(bots)
         self.summary.bot_sessions += bot_sessions
         self._count(events, intents)
-        return self._send(events, rng)
+        sent = self._send(events, rng)
+        if self.witness:
+            self.witness(events[len(bots) :])
+        return sent
 
     def _count(self, events: Rows, intents: Ints) -> None:
         summary = self.summary
@@ -138,7 +149,13 @@ class Simulation:
 
 
 def simulate(
-    users: int, days: int, seed: int, *, start: datetime.date = START, world: World | None = None
+    users: int,
+    days: int,
+    seed: int,
+    *,
+    start: datetime.date = START,
+    world: World | None = None,
+    shift: int | None = None,
 ) -> Simulation:
     """Simulate a shop.
 
@@ -148,6 +165,7 @@ def simulate(
         seed: the same seed gives the same bytes.
         start: the first day.
         world: the parameters; default: the world that is shipped.
+        shift: the rates of the intents shift from this day on (0 is the first); None: they never do.
 
     Returns:
         An iterable of lines (bytes without a line's end) in order of arrival, with ``summary`` and ``batches()``.
@@ -159,7 +177,8 @@ def simulate(
     _check("days", days, 1, MAX_DAYS)
     _check("seed", seed, 0, 2**63 - 1)
     _check("start", start.year, MIN_YEAR, MAX_YEAR)
-    return Simulation(users, days, seed, start, world or shop_world())
+    _check("shift", shift or 0, 0, MAX_DAYS)
+    return Simulation(users, days, seed, start, world or shop_world(), shift)
 
 
 def _check(name: str, value: int, least: int, most: int) -> None:
@@ -167,7 +186,8 @@ def _check(name: str, value: int, least: int, most: int) -> None:
         raise UsageError(f"--{name}: {value} is out of range.", f"Give {least} to {most}.")
 
 
-def _midnight_ms(date: datetime.date) -> int:
+def midnight_ms(date: datetime.date) -> int:
+    """Its midnight, milliseconds since 1970-01-01 UTC."""
     return (date - datetime.date(1970, 1, 1)).days * DAY_MS
 
 

@@ -27,7 +27,7 @@ from lambent.simulate.world import (
 )
 
 _ACT_OF_PHASE = np.array([VIEW, PURCHASE, CONSULT, REVIEW, VIEW])
-_QUERY_KINDS = 4
+QUERY_KINDS = 4
 
 
 @dataclasses.dataclass
@@ -77,8 +77,8 @@ def step(world: World, shoppers: Shoppers, memory: Memory, live: Live, rng: np.r
     category = _categories(world, shoppers, live.user, rng)
     product = _products(world, shoppers, memory, live, (stage, act, category), rng)
     query = _queries(world, shoppers.brand[live.user], stage, category, rng)
-    _look_at(live, product)
-    _remember(memory, live, act, product)
+    look_at(live, product)
+    remember(memory, live, act, product)
     vague = (act == CONSULT) & (rng.random(n) < world.parameters.omissions.consult_product)
     rows = make_rows(
         n,
@@ -87,6 +87,7 @@ def step(world: World, shoppers: Shoppers, memory: Memory, live: Live, rng: np.r
         type=act,
         device=live.device,
         product=np.where(vague, NOTHING, product),
+        about=product,
         query=np.where(act == SEARCH, query, NOTHING),
         dwell_ms=np.where(act == VIEW, dwell_ms, -1),
     )
@@ -166,10 +167,10 @@ def _new_products(
 def _queries(world: World, brand: Ints, stage: Ints, category: Ints, rng: np.random.Generator) -> Ints:
     """Codes of queries, (n,): see ``catalogue.queries``."""
     kind = pick(world.query, stage, rng.random(len(stage)))
-    return (category * grid(world.parameters.catalogue).brands + brand) * _QUERY_KINDS + kind
+    return (category * grid(world.parameters.catalogue).brands + brand) * QUERY_KINDS + kind
 
 
-def _look_at(live: Live, product: Ints) -> None:
+def look_at(live: Live, product: Ints) -> None:
     """Move the focus to the event's product."""
     moved = (product != NOTHING) & (product != live.focus)
     live.before = np.where(moved, live.focus, live.before)
@@ -178,7 +179,7 @@ def _look_at(live: Live, product: Ints) -> None:
     live.events = live.events + 1
 
 
-def _remember(memory: Memory, live: Live, act: Ints, product: Ints) -> None:
+def remember(memory: Memory, live: Live, act: Ints, product: Ints) -> None:
     """Keep what carts and orders hold."""
     put, bought = act == CART, act == PURCHASE
     memory.cart[live.user[put]] = product[put]

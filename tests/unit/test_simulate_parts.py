@@ -140,8 +140,9 @@ def test_the_command_tells_people_what_it_wrote(tmp_path: Path, capsys: pytest.C
 
 
 def test_a_file_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot be written"):
-        call("--users", "5", "--days", "1", "--out", str(tmp_path / "no" / "events.jsonl"))
+        call("--users", "5", "--days", "1", "--out", str(tmp_path / "file" / "events.jsonl"))
 
 
 class Terminal(io.StringIO):
