@@ -10,6 +10,7 @@
     simulation          the run and its summary
     probabilities, evidence, timetable, starts, forward, session_pass, posterior
                         the truth: the exact posterior of each event's intent
+    truth               the truth of a simulation, and its lines
 
 A shopper has a hidden type, which says how often sessions come, how likely each intent is, and which prices are liked. A
 session has a hidden intent, whose weights the shopper's past multiplies: an open cart, an order delivered, repeated returns

@@ -24,6 +24,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         metavar="DATE",
         help="the first day, UTC (default 2025-01-06, a Monday)",
     )
+    parser.add_argument("--truth", metavar="FILE", help="where to write the truth: each event's probabilities, exact")
     parser.add_argument(
         "--shift", type=int, metavar="DAY", help="rates of the intents shift from this day on (0: first)"
     )
@@ -37,10 +38,10 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> Any:
     from lambent.simulate.writing import write
 
     simulation = simulate(arguments.users, arguments.days, arguments.seed, start=arguments.start, shift=arguments.shift)
-    write(simulation, arguments.out)
+    write(simulation, arguments.out, arguments.truth)
     if not arguments.json:
         print(_report(simulation.summary, arguments.out))
-    return {**msgspec.to_builtins(simulation.summary), "out": arguments.out}
+    return {**msgspec.to_builtins(simulation.summary), "out": arguments.out, "truth": arguments.truth}
 
 
 def _report(summary: Summary, out: str) -> str:
@@ -60,12 +61,16 @@ COMMAND = Command(
     help="write a simulated shop's events",
     description="Writes the events of a simulated shop as JSON lines, in the order in which they would arrive: with "
     "late ones,\nduplicates and broken lines, and with raw user ids, as a producer sends them. For a first try, for "
-    "tests and\nfor load, where no real log is at hand.",
+    "tests and\nfor load, where no real log is at hand. The truth says, for each event of a person, how likely each intent was\ngiven all that could be seen so far: no model can do better.",
     examples=(
         ("lambent simulate --out events.jsonl", "two weeks of 4,000 shoppers"),
         (
             "lambent simulate --users 27000 --days 30 --seed 7 --out events.jsonl.gz",
             "some 2 million events, compressed",
+        ),
+        (
+            "lambent simulate --out events.jsonl --truth truth.jsonl --shift 10",
+            "other rates from day 10 on; what was to be expected after each event",
         ),
     ),
     configure=_configure,

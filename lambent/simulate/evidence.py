@@ -17,7 +17,7 @@ from lambent.simulate.shoppers import Memory
 from lambent.simulate.steps import QUERY_KINDS, Live
 from lambent.simulate.world import CART, FAVOURITE, SEARCH, UNCART, VIEW, Floats, Ints, Mask
 
-_DWELL, _PRICE, _DEVICE = (1 << OMITTABLE.index(name) for name in ("dwell_ms", "price", "device"))
+ID, _DWELL, _PRICE, _DEVICE = (1 << OMITTABLE.index(name) for name in ("id", "dwell_ms", "price", "device"))
 
 
 def of_stage(tables: Probabilities, live: Live, memory: Memory, rows: Rows) -> Floats:

@@ -70,6 +70,8 @@ class Simulation:
     """Iterates over the lines; ``summary`` counts along and is complete at the end. Each iteration starts anew.
 
     Attributes:
+        world: the parameters.
+        first_ms: the first midnight, milliseconds since 1970-01-01 UTC.
         summary: what has been written so far.
         days_done: how many days have been written.
         witness: is shown, day by day, the sound distinct events of the persons' sessions that begin on it.
@@ -78,7 +80,7 @@ class Simulation:
     def __init__(
         self, users: int, days: int, seed: int, start: datetime.date, world: World, shift: int | None = None
     ) -> None:
-        self._world, self._start = world, start
+        self.world, self.first_ms = world, midnight_ms(start)
         self._encoder = Encoder(world)
         self.days_done = 0
         self.summary = Summary(world.parameters.version, users, days, seed, start.isoformat(), shift=shift)
@@ -102,11 +104,11 @@ class Simulation:
         self.summary = Summary(old.world, old.users, old.days, old.seed, old.start, shift=old.shift)
         self.days_done = 0
         rng = np.random.Generator(np.random.PCG64(old.seed))
-        crowd = Crowd(draw_shoppers(self._world, old.users, rng), no_memory(old.users))
+        crowd = Crowd(draw_shoppers(self.world, old.users, rng), no_memory(old.users))
         waiting = np.zeros(0, dtype=ROW)
         for number in range(old.days):
             shifted = old.shift is not None and number >= old.shift
-            day = Day(number, midnight_ms(self._start) + number * DAY_MS, shifted)
+            day = Day(number, self.first_ms + number * DAY_MS, shifted)
             sent = np.concatenate([waiting, self._day(crowd, day, rng)])
             due = sent["arrival_ms"] < day.end_ms
             waiting = sent[~due]
@@ -116,10 +118,10 @@ class Simulation:
 
     def _day(self, crowd: Crowd, day: Day, rng: np.random.Generator) -> Rows:
         """All that is sent of the acts that begin on a day."""
-        bots, bot_sessions = run_bots(self._world, crowd.shoppers, day, rng)
-        parts, intents = [bots], np.zeros(len(self._world.parameters.intents), dtype=np.int64)
-        for slot in range(self._world.slots):
-            rows, counts = run_slot(self._world, crowd, day, slot, rng)
+        bots, bot_sessions = run_bots(self.world, crowd.shoppers, day, rng)
+        parts, intents = [bots], np.zeros(len(self.world.parameters.intents), dtype=np.int64)
+        for slot in range(self.world.slots):
+            rows, counts = run_slot(self.world, crowd, day, slot, rng)
             parts += rows
             intents += counts
         events = np.concatenate(parts)
@@ -138,10 +140,10 @@ class Simulation:
         summary.sessions += int(intents.sum())
         types = np.bincount(events["type"], minlength=len(TYPES)).tolist()
         _add(summary.events_by_type, TYPES, types)
-        _add(summary.sessions_by_intent, self._world.parameters.intents, intents.tolist())
+        _add(summary.sessions_by_intent, self.world.parameters.intents, intents.tolist())
 
     def _send(self, events: Rows, rng: np.random.Generator) -> Rows:
-        sent = send(self._world, events, rng)
+        sent = send(self.world, events, rng)
         self.summary.late += sent.late
         self.summary.duplicates += sent.duplicates
         self.summary.broken += sent.broken

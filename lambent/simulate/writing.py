@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
@@ -10,27 +12,51 @@ from lambent.errors import DataError
 from lambent.progress import Progress
 
 if TYPE_CHECKING:
+    from lambent.simulate.rows import Rows
     from lambent.simulate.simulation import Simulation
 
 _GZIP_LEVEL = 1  # the lines repeat themselves so much that more effort saves little
 
 
-def write(simulation: Simulation, out: str | Path) -> None:
-    """Write all lines to ``out``; one that ends in .gz is compressed, its bytes the same for the same lines.
+def write(simulation: Simulation, out: str | Path, truth: str | Path | None = None) -> None:
+    """Write all lines to ``out``, and the truth of the events to ``truth`` if it is given.
 
-    Folders on the way are made.
+    A file that ends in .gz is compressed, its bytes the same for the same lines. Folders on the way are made.
 
     Raises:
-        DataError: the file cannot be written.
+        DataError: a file cannot be written.
     """
+    with contextlib.ExitStack() as files, Progress("simulating", simulation.summary.days, "days") as bar:
+        if truth:
+            simulation.witness = _truth_writer(simulation, files.enter_context(_writable(truth, "--truth")))
+        file = files.enter_context(_writable(out, "--out"))
+        for lines in simulation.batches():
+            file.write(b"\n".join(lines) + b"\n")
+            bar.update(simulation.days_done - bar.done)
+    simulation.witness = None
+
+
+def _truth_writer(simulation: Simulation, file: IO[bytes]) -> Callable[[Rows], None]:
+    """What writes the truth of a day's events."""
+    from lambent.simulate.truth import observer_of, truth_lines
+
+    observer, intents = observer_of(simulation), simulation.world.parameters.intents
+
+    def look(rows: Rows) -> None:
+        file.writelines(line + b"\n" for line in truth_lines(observer.observe(rows), intents))
+
+    return look
+
+
+@contextlib.contextmanager
+def _writable(path: str | Path, option: str) -> Iterator[IO[bytes]]:
+    """A file to write to; trouble with it is told in words."""
     try:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        with _opened(Path(out)) as file, Progress("simulating", simulation.summary.days, "days") as bar:
-            for lines in simulation.batches():
-                file.write(b"\n".join(lines) + b"\n")
-                bar.update(simulation.days_done - bar.done)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with _opened(Path(path)) as file:
+            yield file
     except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror}).", "Give another --out.") from error
+        raise DataError(f"{path}: cannot be written ({error.strerror}).", f"Give another {option}.") from error
 
 
 def _opened(path: Path) -> IO[bytes]:
