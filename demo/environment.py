@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from lambent.errors import LambentError
-from lambent.settings import Settings, load_settings
+from lambent.settings import PREFIX, Settings, load_settings
 from spark_jobs.session import load_facts, session_conf
 
 PARTITIONS = 8
@@ -47,17 +49,16 @@ def demo_settings(settings: Settings) -> Settings:
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """Environment of every process of the demo."""
+    """Environment of every process that runs with these settings, whatever other sources say."""
     own = {
-        "ROOT": settings.root, "TABLES": "", "ARTIFACTS": "", "MLFLOW_URI": "",
-        "STORE_URL": settings.store_url.get_secret_value(), "HTTP_PORT": settings.http_port,
-        "PARTITIONS": settings.partitions, "TILE_MS": settings.tile_ms,
-        "SPARK_MASTER": settings.spark_master, "SPARK_MEMORY": settings.spark_memory,
-    }  # fmt: skip
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in settings
+        if value is not None
+    }
     airflow_home = settings.root / "airflow"
     return (
         os.environ
-        | {f"LAMBENT_{name}": str(value) for name, value in own.items()}
+        | {f"{PREFIX}{name.upper()}": str(value) for name, value in own.items()}
         | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "PYSPARK_PYTHON": sys.executable,
@@ -181,15 +182,27 @@ def wait_until(ready: Callable[[], bool], what: str, processes: Processes, secon
 
 def start_store(processes: Processes) -> None:
     """Start the embedded Valkey; return when it answers."""
+    processes.lambent("store")
+    wait_until(lambda: store_answers(processes.settings), "Valkey", processes)
+
+
+def store_answers(settings: Settings) -> bool:
+    """Whether a store answers where the settings say."""
     import redis
 
-    processes.lambent("store")
-    store = redis.Redis.from_url(processes.settings.store_url.get_secret_value(), socket_timeout=1)
-
-    def ready() -> bool:
-        try:
+    url = settings.store_url.get_secret_value()
+    try:
+        with redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as store:
             return bool(store.ping())
-        except redis.ConnectionError:
-            return False
+    except redis.RedisError:
+        return False
 
-    wait_until(ready, "Valkey", processes)
+
+def http_answers(url: str) -> bool:
+    """Whether a server on this machine answers a URL with 200."""
+    import httpx
+
+    try:
+        return httpx.get(url, timeout=1, trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False

@@ -9,11 +9,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import redis
 
 from demo.batch import JobReports, job_step, start_dags
-from demo.environment import Processes, wait_until
+from demo.environment import Processes, http_answers, wait_until
 from demo.screen import Running, Screen
 from demo.source import Source
 from lambent import keys
@@ -47,14 +46,7 @@ def start_parts(settings: Settings, processes: Processes) -> None:
     for name in ("archiver", "worker", "server"):
         processes.lambent(name)
     url = f"http://{settings.http_host}:{settings.http_port}/readyz"
-
-    def ready() -> bool:
-        try:
-            return httpx.get(url, timeout=1).status_code == httpx.codes.OK
-        except httpx.HTTPError:
-            return False
-
-    wait_until(ready, "The server", processes)
+    wait_until(lambda: http_answers(url), "The server", processes)
 
 
 def run_traffic(settings: Settings, processes: Processes, screen: Screen, source: Source, seconds: float) -> Traffic:
