@@ -67,6 +67,11 @@ demo: setup ## Run the whole of Lambent once: INPUT=your.csv MAPPING=how-to-read
 	@$(call say,The demo: lambent demo)
 	lambent demo $(if $(INPUT),--input "$(INPUT)") $(if $(MAPPING),--mapping "$(MAPPING)") $(ARGS)
 
+.PHONY: up
+up: setup ## Run the whole system until Ctrl-C: store, server, worker, archiver, Airflow, MLflow (ARGS="--without airflow")
+	@$(call say,The system: lambent up)
+	exec lambent up $(ARGS)
+
 .PHONY: lock
 lock: setup ## Resolve pyproject.toml anew into requirements.lock
 	@$(call say,Locking pyproject.toml into requirements.lock)
