@@ -10,18 +10,27 @@ from collections.abc import Iterator
 from typing import Any
 
 from demo.environment import Processes
-from demo.screen import Screen, Step
+from demo.screen import Running, Screen, Step
 from demo.source import Source
 from lambent.settings import Settings
 
+JOBS = (
+    "ingest the history",
+    "ingest the log",
+    "profiles",
+    "publish",
+    "training sessions",
+    "train",
+    "evaluate",
+    "register",
+)
+"""What the DAGs run before there is traffic, in order."""
+
 UNITS = {
-    "ingest": "events",
-    "profiles": "users",
-    "publish": "users",
-    "training_sessions": "sessions",
-    "train": "sessions",
-}
-"""What a job's rows are, by the start of its name."""
+    "ingest": "events", "profiles": "users", "publish": "users", "training_sessions": "sessions", "train": "sessions",
+    "evaluate": "events", "register": "model",
+}  # fmt: skip
+"""What a job's rows are, by the job's name."""
 
 
 def build_and_train(settings: Settings, processes: Processes, screen: Screen, source: Source) -> None:
@@ -29,8 +38,8 @@ def build_and_train(settings: Settings, processes: Processes, screen: Screen, so
     conf = json.dumps({"file": str(source.path), "mapping": source.mapping, "before": source.before})
     dags = [f"lambent_history={conf}", "lambent_profiles", "lambent_sessions", "lambent_training"]
     process = start_dags(processes, "batch", dags)
-    with screen.console.status("Airflow runs lambent_history, lambent_profiles, lambent_sessions, lambent_training"):
-        show_jobs(settings, screen, process, JobReports(settings))
+    with screen.bar(Step("Airflow runs the DAGs", "jobs"), total=len(JOBS)) as bar:
+        show_jobs(screen, process, JobReports(settings), bar)
     processes.wait("batch")
 
 
@@ -58,17 +67,18 @@ class JobReports:
         return text[: text.rfind("\n") + 1].splitlines()  # a line that is being written is not there yet
 
 
-def show_jobs(settings: Settings, screen: Screen, process: subprocess.Popen[bytes], reports: JobReports) -> None:
-    """Show each job of a process as it ends, until the process does."""
-    running = True
+def show_jobs(screen: Screen, process: subprocess.Popen[bytes], reports: JobReports, bar: Running) -> None:
+    """Show each job of a process as it ends, and which one runs, until the process does."""
+    done, running = 0, True
     while running:
         running = process.poll() is None
         for report in reports.new():
             screen.add(job_step(report))
+            done += 1
+        bar.update(done, JOBS[min(done, len(JOBS) - 1)])
         time.sleep(0.2)
 
 
 def job_step(report: dict[str, Any]) -> Step:
     """A job's report as a step."""
-    unit = next((unit for start, unit in UNITS.items() if report["job"].startswith(start)), "rows")
-    return Step(report["job"].replace("_", " "), unit, report["rows"], report["seconds"])
+    return Step(report["job"].replace("_", " "), UNITS.get(report["job"], "rows"), report["rows"], report["seconds"])

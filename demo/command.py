@@ -96,7 +96,7 @@ def _source(arguments: argparse.Namespace, settings: Settings, screen: Screen) -
     from demo.source import real, simulated
 
     name = "read the log" if arguments.input else "simulate a shop"
-    with screen.step(name, "events") as step:
+    with screen.step(name, "events", own_bar=not arguments.input) as step:
         if arguments.input:
             source = real(settings, arguments.input, arguments.mapping)
         else:

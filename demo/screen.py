@@ -24,7 +24,7 @@ class Step:
 
     def line(self) -> str:
         """The step as one line."""
-        rate = f"{self.rows / self.seconds:>10,.0f} {self.unit}/s" if self.rows and self.seconds else ""
+        rate = f"{self.rows / self.seconds:>10,.0f} {self.unit}/s" if self.rows > 1 and self.seconds else ""
         return f"{self.name:<34} {self.rows or '':>9} {self.unit if self.rows else '':<9} {self.seconds:6.1f} s {rate} {self.note}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -60,22 +60,25 @@ class Screen:
         self.console.print(f"  [green]✓[/green] {step.line()}", highlight=False, soft_wrap=True)
 
     @contextlib.contextmanager
-    def step(self, name: str, unit: str = "", total: int | None = None) -> Iterator[Running]:
-        """Show a step while the block runs; the block sets ``rows`` on what it gets."""
+    def step(self, name: str, unit: str = "", total: int | None = None, own_bar: bool = False) -> Iterator[Running]:
+        """Show a step while the block runs; the block sets ``rows`` on what it gets. ``own_bar``: the work draws one."""
         start = time.monotonic()
         step = Step(name, unit)
-        with self._bar(total) as bar:
-            yield Running(step, bar, bar.add_task(name, total=total, note=""))
+        with self.bar(step, total, hidden=own_bar) as running:
+            yield running
         step.seconds = time.monotonic() - start
         self.add(step)
 
-    def _bar(self, total: int | None) -> Progress:
+    @contextlib.contextmanager
+    def bar(self, step: Step, total: int | None, hidden: bool = False) -> Iterator[Running]:
+        """A bar on a terminal while the block runs, and nothing once it has ended."""
         columns = [SpinnerColumn(), TextColumn("{task.description:<34}"), BarColumn(bar_width=30)]
         columns += [MofNCompleteColumn()] if total else []
-        return Progress(
+        with Progress(
             *columns, TimeElapsedColumn(), TextColumn("[dim]{task.fields[note]}"),
-            console=self.console, transient=True, disable=not self.console.is_terminal,
-        )  # fmt: skip
+            console=self.console, transient=True, disable=hidden or not self.console.is_terminal,
+        ) as bar:  # fmt: skip
+            yield Running(step, bar, bar.add_task(step.name, total=total, note=""))
 
 
 class Running:
