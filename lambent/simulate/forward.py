@@ -45,8 +45,8 @@ class Chain:
 
     def scale(self, factor: Floats) -> None:
         """Multiply the rows, (m,)."""
-        self.inside = self.inside * factor[:, None, None]
-        self.acting = self.acting * factor
+        self.inside *= factor[:, None, None]
+        self.acting *= factor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,8 @@ def advance(tables: Probabilities, chain: Chain, sight: Sight) -> None:
     decisive = sight.act != BROWSE
     by_stage = np.where(decisive[:, None], 0.0, sight.stage * (sight.gap @ tables.dwell[:-1].T))
     by_act = (sight.act == np.arange(len(acting))[:, None]) & decisive
-    chain.inside = inside * by_stage[..., None]
+    inside *= by_stage[..., None]
+    chain.inside = inside
     chain.acting = acting * by_act * (sight.gap @ tables.dwell[-1])
     chain.acted = chain.acted | decisive
     chain.events += 1
