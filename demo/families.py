@@ -22,6 +22,7 @@ ROUNDS = 50
 ROUND_SECONDS = 0.02
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None)
 
 
@@ -34,6 +35,25 @@ class _Process(NamedTuple):
 def end_with_parent() -> None:
     """Called in a new process before its program starts: SIGTERM comes when its parent dies, however that happens."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def adopt_orphans() -> None:
+    """From now on, whoever loses its parent below this process becomes its child, so that ``end_children`` finds it."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_children() -> None:
+    """Kill every child of this process, and take leave of the dead, which some containers leave to nobody."""
+    for _ in range(ROUNDS):
+        for pid, one in _table().items():
+            if one.parent == os.getpid():
+                _kill(pid)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:  # none is left
+            return
+        time.sleep(ROUND_SECONDS)
 
 
 class Family:
@@ -64,8 +84,7 @@ class Family:
             if not members:
                 return
             for pid in members:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                _kill(pid)
             time.sleep(ROUND_SECONDS)
 
     def _is_ours(self, pid: int, one: _Process) -> bool:
@@ -77,6 +96,11 @@ class Family:
             return self._mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         except OSError:  # it ended, or is another user's
             return False
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _table() -> dict[int, _Process]:

@@ -34,6 +34,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> None:
     from demo.environment import variables, write_spark_conf
+    from demo.families import adopt_orphans, end_children
     from demo.parts import make_plan
     from demo.supervisor import Supervisor
     from realtime.running import stop_on_signals
@@ -41,7 +42,9 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> None:
     without, stop = parse_without(arguments.without), threading.Event()
     with only_one(settings.root), _hang_up_ends(), stop_on_signals(stop):
         plan = make_plan(settings, without, _say)
-        write_spark_conf(plan.settings)
+        if "airflow" not in without:
+            write_spark_conf(plan.settings)
+        adopt_orphans()
         env = variables(plan.settings) | plan.env
         supervisor = Supervisor(
             plan.parts, settings.root / "logs", env, _say, lambda part: _say(_ready_line(plan, part))
@@ -51,6 +54,7 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> None:
         finally:
             _say("Stopping.")
             supervisor.stop()
+            end_children()
             _say("Stopped: no process is left. Started again, it goes on from here.")
 
 
@@ -120,8 +124,9 @@ def _ready_line(plan: Plan, part: Part) -> str:
 
 
 def _say(text: str) -> None:
-    """Words are for people: standard output is for ``--json``."""
-    print(text, file=sys.stderr, flush=True)
+    """Words are for people: standard output is for ``--json``. A terminal that is gone keeps nothing from being stopped."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 COMMAND = Command(

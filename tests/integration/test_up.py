@@ -143,6 +143,19 @@ def test_what_a_crashed_part_leaves_behind_is_ended_before_it_starts_again(
     assert not [pid for pid in members if alive(pid)]
 
 
+def test_not_even_an_orphan_without_any_sign_outlives_the_system() -> None:
+    child = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {SLEEPS!r}], start_new_session=True, env={{}}).pid)"
+    code = f"""
+import subprocess, sys
+from demo.families import adopt_orphans, end_children
+adopt_orphans()
+subprocess.run([sys.executable, "-c", {child!r}])
+end_children()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
+    assert not Path(f"/proc/{int(done.stdout)}").exists()
+
+
 def test_a_taken_port_is_replaced_with_a_word() -> None:
     said: list[str] = []
     port = free_port()
