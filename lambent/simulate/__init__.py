@@ -18,6 +18,8 @@ to one product. The intent steers a hidden chain of stages, and a stage shows it
 A session about a purchase, a consult or a review comes to that act; in no other session does it occur.
 """
 
+from lambent.simulate.posterior import Truth
 from lambent.simulate.simulation import START, Simulation, Summary, simulate
+from lambent.simulate.truth import truths
 
-__all__ = ["START", "Simulation", "Summary", "simulate"]
+__all__ = ["START", "Simulation", "Summary", "Truth", "simulate", "truths"]

@@ -28,12 +28,12 @@ def write(simulation: Simulation, out: str | Path, truth: str | Path | None = No
     """
     with contextlib.ExitStack() as files, Progress("simulating", simulation.summary.days, "days") as bar:
         if truth:
+            files.callback(setattr, simulation, "witness", None)
             simulation.witness = _truth_writer(simulation, files.enter_context(_writable(truth, "--truth")))
         file = files.enter_context(_writable(out, "--out"))
         for lines in simulation.batches():
             file.write(b"\n".join(lines) + b"\n")
             bar.update(simulation.days_done - bar.done)
-    simulation.witness = None
 
 
 def _truth_writer(simulation: Simulation, file: IO[bytes]) -> Callable[[Rows], None]:
