@@ -32,20 +32,13 @@ from tests.unit.test_simulate_tiny_world import (
     VIEW,
     Seen,
     Visit,
+    age,
+    normal,
+    share,
     tiny,
     tiny_rows,
     visits,
 )
-
-
-@functools.cache
-def normal(row: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(value / sum(row) for value in row)
-
-
-def share(k: int, n: int) -> float:
-    """P(k) of a popular draw."""
-    return ((k + 1) / n) ** 0.5 - (k / n) ** 0.5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -242,10 +235,6 @@ def rank_chance(product: int, rank: int, mind: tuple[int, ...]) -> float:
     return sum(share(drawn, 6) for drawn, arrived in enumerate(moved) if arrived == rank)
 
 
-def age(thing: tuple[int, int], now_ms: int, bounds: tuple[int, ...]) -> int:
-    return 0 if thing[0] == NOTHING else 1 + sum(now_ms - thing[1] >= bound * HOUR_MS for bound in bounds)
-
-
 def compare(rows: Rows) -> bool:
     """The truth of one user's events is that of the enumeration. False: the events are impossible."""
     rows = rows.copy()
@@ -285,8 +274,9 @@ def doubtful_times(rows: Rows) -> list[int]:
     carts = [event.ms + hours * HOUR_MS for event in second if event.type == CART for hours in (8, 48)]
     orders = [event.ms + 20 * HOUR_MS for event in second if event.type == PURCHASE]
     hours = [boundaries[0] + 2 * HOUR_MS]
-    rest = [last_ms + REST_MS + 1]
-    return [time_ms + 3 for time_ms in (*rest, *boundaries, *hours, *carts, *orders) if time_ms > last_ms + REST_MS]
+    sale = [FIRST_MS + 4 * DAY_MS, FIRST_MS + 6 * DAY_MS]
+    times_ms = (*sale, *boundaries, *hours, *carts, *orders)
+    return [time_ms + 3 for time_ms in times_ms if time_ms > last_ms + REST_MS]
 
 
 def test_the_truth_is_exact_where_the_beginning_of_a_session_is_not_sure() -> None:
@@ -295,3 +285,15 @@ def test_the_truth_is_exact_where_the_beginning_of_a_session_is_not_sure() -> No
         if len(visits(rows)) > 3 and len(rows) < 12 and checked < 16:
             checked += sum(compare(moved(rows, 2, to_ms)) for to_ms in doubtful_times(rows))
     assert checked >= 16
+
+
+def test_the_truth_is_exact_where_a_session_had_to_wait_for_its_rest() -> None:
+    checked = 0
+    for rows in tiny_rows(120, 9):
+        if len(visits(rows)) > 2 and len(rows) < 12 and checked < 8:
+            midnight_ms = rows["event_ms"][0] // DAY_MS * DAY_MS + 2 * DAY_MS
+            rows = moved(rows, 1, midnight_ms - HOUR_MS // 4)
+            if len(visits(rows)) > 2:
+                second = visits(rows)[1].events
+                checked += sum(compare(moved(rows, 2, second[-1].ms + REST_MS + wait_ms)) for wait_ms in (2, 5))
+    assert checked >= 8

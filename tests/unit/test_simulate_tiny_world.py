@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 from typing import Any
 
 import msgspec
@@ -67,6 +68,20 @@ def tiny_emissions() -> Emissions:
         dwell_ms=(1, 3, 6),
         pause_ms=2,
     )
+
+
+@functools.cache
+def normal(row: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(value / sum(row) for value in row)
+
+
+def share(k: int, n: int) -> float:
+    """P(k) of a popular draw."""
+    return ((k + 1) / n) ** 0.5 - (k / n) ** 0.5
+
+
+def age(thing: tuple[int, int], now_ms: int, bounds: tuple[int, ...]) -> int:
+    return 0 if thing[0] == NOTHING else 1 + sum(now_ms - thing[1] >= bound * HOUR_MS for bound in bounds)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
