@@ -31,8 +31,3 @@ def differs(layout: Layout, left: Profiles, right: Profiles, *, stored: bool) ->
         equal = np.isclose(a, b, rtol=relative, atol=ABSOLUTE) if a.dtype.kind == "f" else a == b
         found[aggregate.name] = ~equal.all(axis=1)
     return found
-
-
-def differing(layout: Layout, left: Profiles, right: Profiles, *, stored: bool) -> NDArray[np.bool_]:
-    """[n] true where any aggregate differs."""
-    return np.logical_or.reduce(list(differs(layout, left, right, stored=stored).values()))

@@ -41,11 +41,6 @@ class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """For each type's code the code of the intent that it decides, or None."""
         return tuple(None if t.intent is None else self.intents.index(t.intent) for t in self.types)
 
-    @property
-    def default_intent(self) -> str:
-        """The intent of an event that no decisive event follows in its session."""
-        return self.intents[0]
-
 
 class _CachedTaxonomy(Taxonomy, frozen=True, dict=True):
     """A struct with a ``__dict__``, which ``cached_property`` needs."""
