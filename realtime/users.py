@@ -33,7 +33,7 @@ class Users:
     Attributes:
         fixed: [n] of ``live_dtype``; changed in place.
         recent: for each user its newest event ids, hashed, oldest first.
-        cutoff_ms: [n] cut-off of the profile that is used; 0: none.
+        cutoff_ms: [n] cut-off of the profile that is used; 0: there is none, or it is of files alone.
         older: for each user its tiles before the running one.
         running: for each user the running tile, or None.
         base: [n] the profile with the older tiles since its cut-off.
@@ -62,9 +62,10 @@ def read_users(features: FeatureSet, values: Sequence[bytes | None], first_ms: R
     profiles, cutoff_ms = decode_profiles(features, values[0::2])
     records = decode_live(features, values[1::2])
     reset_ms = records.fixed["reset_ms"]
-    cutoff_ms[cutoff_ms > first_ms] = 0
-    unused = (cutoff_ms == 0) | ((reset_ms > 0) & (cutoff_ms <= reset_ms))
+    # A cut-off of 0 is that of a history from files alone: its profile counts like any other.
+    unused = (cutoff_ms > first_ms) | ((reset_ms > 0) & (cutoff_ms <= reset_ms))
     profiles[unused] = features.profile.identity(1)
+    cutoff_ms[cutoff_ms > first_ms] = 0
     older, running = _split(records.tiles, cutoff_ms)
     base = _merge_tiles(features.profile, profiles, older, cutoff_ms)
     return Users(records.fixed, records.recent, cutoff_ms, older, running, base)
