@@ -19,6 +19,9 @@ MAX_ATTRIBUTES = 32
 MIN_EVENT_MS = 946_684_800_000  # 2000-01-01: no shop's log is older; what claims to be has a wrong unit
 MAX_EVENT_MS = 4_102_444_800_000  # 2100-01-01
 MAX_PRICE = 1e12
+MAX_DWELL_MS = 2**53  # what a double still counts exactly, and 64 bits hold with ease
+MAX_USER = 512  # characters of a raw user id
+MAX_DETAIL = 300  # characters of a rejection's words: a message may quote what it met
 USER_PATTERN = r"^[A-Za-z0-9_-]{22}$"
 
 Text = Annotated[str, msgspec.Meta(max_length=512)]
@@ -89,7 +92,13 @@ class Rejection(msgspec.Struct, frozen=True):
 
 _decoder = msgspec.json.Decoder(Event)
 _encoder = msgspec.json.Encoder(order="deterministic")
-_is_user = re.compile(USER_PATTERN).match
+_is_user = re.compile(USER_PATTERN).fullmatch  # to match(), a line break at the end is no part of the text
+_PLACE = re.compile(r"`\$\.(\w+)")
+
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding bad bytes raises."""
+_REQUIRED = ("user", "type", "event_ms")
+_CODES = {name: name for name in ("user", "type", "price", "dwell_ms", "attributes")} | {"event_ms": "time"}
 
 
 def encode_event(event: Event) -> bytes:
@@ -111,22 +120,76 @@ def admit(data: bytes, taxonomy: Taxonomy) -> Event | Rejection:
         return Rejection("too_large", f"{len(data)} bytes; at most {MAX_EVENT_BYTES} are taken")
     try:
         event = _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return Rejection("malformed", str(error))
+    except UNDECODABLE as error:
+        return refusal(data, error)
     return check(event, taxonomy)
 
 
 def check(event: Event, taxonomy: Taxonomy) -> Event | Rejection:
     """The rules that a well-formed event still has to meet; fills in a missing id."""
     if not _is_user(event.user):
-        return Rejection("user", "user is not a pseudonym of 22 base64url characters")
+        return _no_user(event.user)
     if event.type not in taxonomy.type_code:
-        return Rejection("type", f"type {event.type[:40]!r} is not in the taxonomy")
+        return _no_type(event.type)
     if not MIN_EVENT_MS <= event.event_ms < MAX_EVENT_MS:
-        return Rejection("time", f"event_ms {event.event_ms} is outside the years 2000 to 2099")
+        return Rejection("time", f"event_ms {str(event.event_ms)[:40]} is outside the years 2000 to 2099")
     if event.price is not None and not (math.isfinite(event.price) and 0 <= event.price <= MAX_PRICE):
         return Rejection("price", f"price {event.price} is not between 0 and {MAX_PRICE:.0e}")
+    if event.dwell_ms is not None and not 0 <= event.dwell_ms < MAX_DWELL_MS:
+        return Rejection("dwell_ms", f"dwell_ms {event.dwell_ms} is not a duration")
+    if _has_nul(event):
+        return Rejection("nul", "a text holds a NUL, which many a reader takes for its end")
     return event if event.id else msgspec.structs.replace(event, id=content_id(event))
+
+
+def _no_user(user: str) -> Rejection:
+    if not user:
+        return Rejection("missing", "user is missing")
+    return Rejection("user", "user is not a pseudonym of 22 base64url characters")
+
+
+def _no_type(name: str) -> Rejection:
+    if not name:
+        return Rejection("missing", "type is missing")
+    return Rejection("type", f"type {name[:40]!r} is not in the taxonomy")
+
+
+def _has_nul(event: Event) -> bool:
+    for text in (event.id, event.product, event.category, event.brand, event.query, event.device):
+        if text and "\0" in text:
+            return True
+    return event.attributes is not None and any("\0" in part for pair in event.attributes.items() for part in pair)
+
+
+def refusal(data: bytes, error: Exception) -> Rejection:
+    """Why bytes could not be decoded, by the codes that every door counts by.
+
+    Args:
+        data: what was decoded.
+        error: one of ``UNDECODABLE``.
+    """
+    if (at := data.find(0)) >= 0:
+        return Rejection("nul", f"there is a NUL byte at {at + 1}")
+    try:
+        data.decode()
+    except UnicodeDecodeError as wrong:
+        return Rejection("encoding", f"byte {wrong.start + 1} (0x{data[wrong.start]:02x}) is not utf-8")
+    text = str(error)[:MAX_DETAIL]
+    return Rejection(_code(text) if isinstance(error, msgspec.ValidationError) else "malformed", text)
+
+
+def _code(message: str) -> str:
+    """The code for msgspec's words about JSON that is no event."""
+    if "missing required field" in message:
+        return "missing"
+    place = _PLACE.search(message)
+    if place is None or "out of range" in message:
+        return "malformed"
+    field = place[1]
+    if field in _REQUIRED:
+        absent = "got `null`" in message or "length >= 1" in message
+        return "missing" if absent else _CODES[field]
+    return "too_long" if "`str` of length" in message else _CODES.get(field, "value")
 
 
 def content_id(event: Event) -> str:

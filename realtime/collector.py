@@ -10,12 +10,11 @@ import msgspec
 
 from lambent import keys
 from lambent.errors import UsageError
-from lambent.events import MAX_EVENT_BYTES, Event, Rejection, check, encode_event
+from lambent.events import MAX_EVENT_BYTES, MAX_USER, UNDECODABLE, Event, Rejection, check, encode_event, refusal
 from lambent.taxonomy import Taxonomy
 
 MAX_EVENTS = 1_000
 MAX_BODY_BYTES = 1024 * 1024
-MAX_USER = 512
 
 _EVENT_FIELDS = {field.name: field for field in msgspec.structs.fields(Event)}
 # Event with a raw user and, where the producer's clock is not to be had, without a time.
@@ -63,7 +62,7 @@ def split_body(body: bytes) -> list[bytes]:
         raise UsageError("The request is empty.", "Send one JSON object, a JSON list, or JSON lines.")
     try:
         parts = [bytes(raw) for raw in _decode_raw(text)] if text[:1] == b"[" else list(_lines(text))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise UsageError(
             f"The list is not JSON ({error}).", "Send one JSON object, a JSON list, or JSON lines."
         ) from error
@@ -78,7 +77,7 @@ def _lines(text: bytes) -> Iterator[bytes]:
     if len(lines) > 1:
         try:
             msgspec.json.decode(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except UNDECODABLE:
             yield from lines
             return
     yield text
@@ -111,10 +110,12 @@ class Door:
         return keys.pseudonym(raw_user, self._key)
 
     def _one(self, text: bytes, now_ms: int, pseudonymous: bool) -> Taken | Rejection:
+        if len(text) > MAX_EVENT_BYTES:
+            return _too_large(len(text))
         try:
             incoming = _decode(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            return Rejection("malformed", str(error))
+        except UNDECODABLE as error:
+            return refusal(text, error)
         values = msgspec.structs.asdict(incoming)
         values["user"] = values["user"] if pseudonymous else self.pseudonym(values["user"])
         values["event_ms"] = now_ms if values["event_ms"] is None else values["event_ms"]
@@ -123,5 +124,9 @@ class Door:
             return event
         data = encode_event(event)
         if len(data) > MAX_EVENT_BYTES:
-            return Rejection("too_large", f"{len(data)} bytes; at most {MAX_EVENT_BYTES} are taken")
+            return _too_large(len(data))
         return Taken(keys.partition(event.user, self._partitions), event.user, event.id, data)
+
+
+def _too_large(size: int) -> Rejection:
+    return Rejection("too_large", f"{size} bytes; at most {MAX_EVENT_BYTES} are taken")

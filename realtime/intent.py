@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any] | N
 
     store, meta = open_store(settings, create=False)
     user = arguments.user if arguments.pseudonym else keys.pseudonym(arguments.user, settings.user_key_bytes())
-    if not re.match(USER_PATTERN, user):
+    if not re.fullmatch(USER_PATTERN, user):
         raise UsageError(f"{user!r} is not a pseudonym.", "Leave out --pseudonym to look up the shop's own id.")
     with in_words():
         if arguments.watch:

@@ -20,6 +20,7 @@ from lambent.mapping.values import (
     limited,
     number_reader,
     shown,
+    text_of,
 )
 
 Reader = Callable[[Any], Any]
@@ -40,7 +41,7 @@ def field_reader(mapping: Mapping, table: Table, name: str) -> Reader:
             mapping, table, key, _text_or_time, time_reader(time.format, time.unit, load_zone(time.zone))
         )
     if name in ("price", "dwell_ms"):
-        return source_reader(mapping, table, key, as_text, _number(mapping, name))
+        return source_reader(mapping, table, key, text_of(name), _number(mapping, name))
     return source_reader(mapping, table, key, as_text, _limit(name, _LIMITS.get(name, MAX_TEXT)))
 
 
@@ -152,12 +153,15 @@ def _number(mapping: Mapping, name: str) -> Convert:
 
 def _text_or_time(value: Any) -> Any:
     """A time that the file itself declares stays one."""
-    return value if isinstance(value, Instant | datetime.date) else as_text(value)
+    return value if isinstance(value, Instant | datetime.date) else _time_text(value)
+
+
+_time_text = text_of("time")
 
 
 def type_reader(mapping: Mapping, table: Table) -> Callable[[Any], str | None]:
     """The reader of the event's type, translated; None for a type that is dropped on purpose."""
-    read = source_reader(mapping, table, ("fields", "type"), as_text)
+    read = source_reader(mapping, table, ("fields", "type"), text_of("type"))
     types = mapping.spec.types
     if types is None:
         return _same_type(read)

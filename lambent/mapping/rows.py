@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 
-from lambent.events import MAX_EVENT_BYTES, Event, Rejection, check, encode_event
+from lambent.events import MAX_EVENT_BYTES, MAX_USER, Event, Rejection, check, encode_event
 from lambent.keys import pseudonym
 from lambent.mapping.fields import REST, Reader, attribute_reader, field_reader, plain_field, source_reader, type_reader
 from lambent.mapping.load import check_types
 from lambent.mapping.readers import Broken, OnBytes
 from lambent.mapping.spec import Mapping
 from lambent.mapping.tables import Table, open_table
-from lambent.mapping.values import Unfit, as_text, limited
+from lambent.mapping.values import Unfit, as_text, limited, text_of
 from lambent.taxonomy import Taxonomy
 
 CACHED_USERS = 65_536  # 2 µs saved for each event of a user who is among the last this many
@@ -166,5 +166,11 @@ def _within_size(build: Build) -> Build:
 
 def _user_reader(mapping: Mapping, table: Table, user_key: bytes) -> Reader:
     """The reader of the pseudonym, which remembers the users it has met last."""
-    hashed = functools.lru_cache(CACHED_USERS)(functools.partial(pseudonym, key=user_key))
-    return source_reader(mapping, table, ("fields", "user"), as_text, hashed)
+
+    @functools.lru_cache(CACHED_USERS)
+    def hashed(raw_id: str) -> str:
+        if len(raw_id) > MAX_USER:
+            raise Unfit("user", f"user has {len(raw_id)} characters; at most {MAX_USER} are taken")
+        return pseudonym(raw_id, user_key)
+
+    return source_reader(mapping, table, ("fields", "user"), text_of("user"), hashed)

@@ -118,12 +118,14 @@ def _header(rows: CsvRows, path: Path, mapping: Mapping) -> list[str]:
         utf16 = cells.raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         remedy = "Convert it: iconv -f utf-16 -t utf-8." if utf16 else f"Mend it, or [file] in {mapping.path}."
         raise DataError(f"{path}:{number}: the header cannot be read: {cells.rejection.detail}.", remedy)
+    if any("\r" in cell for cell in cells):
+        raise DataError(f"{path}: its lines end with a carriage return alone.", r"Convert it: tr '\r' '\n'.")
     given = mapping.spec.file.columns
     if given is None:
         return cells
     if len(given) != len(cells):
         cause = f"columns names {len(given)} columns, and the header of {path} has {len(cells)}."
-        mapping.refuse(("file", "columns"), cause, f"Name them all: {', '.join(cells)[:500]}.")
+        mapping.refuse(("file", "columns"), cause, f"Name them all: {_listed(cells)}.")
     return list(given)
 
 
@@ -137,9 +139,14 @@ def _csv_getter(names: list[str], column: Column) -> Getter:
     return operator.itemgetter(index)
 
 
+def _listed(names: list[str]) -> str:
+    """Names from a file that can be any, in a message: cut, and with what a terminal would obey escaped."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in ", ".join(names)[:500])
+
+
 def _index(names: list[str], column: str) -> int:
     if column not in names:
-        raise LookupError(f"column {column!r}", f"Columns are: {', '.join(names)[:500]}.")
+        raise LookupError(f"column {column!r}", f"Columns are: {_listed(names)}.")
     if names.count(column) > 1:
         places = [str(place) for place, name in enumerate(names, 1) if name == column]
         raise LookupError(f"a single column {column!r}", f"Write its position instead: {' or '.join(places)}.")

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
+from lambent.events import MAX_DWELL_MS
+
 MAX_TEXT = 512
-MAX_DWELL_MS = 2**53
 _SHOWN = 40  # characters of a value that a message shows
 _SAFE_FLOAT = 2**53
 
@@ -58,6 +59,18 @@ def as_text(value: Any) -> str | None:
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     raise Unfit("value", f"a single value is needed, not a {type(value).__name__}")
+
+
+def text_of(reason: str) -> Callable[[Any], str | None]:
+    """``as_text``; a list or an object is rejected by the field's own reason."""
+
+    def convert(value: Any) -> str | None:
+        try:
+            return as_text(value)
+        except Unfit as unfit:
+            raise Unfit(reason if unfit.reason == "value" else unfit.reason, unfit.detail) from unfit
+
+    return convert
 
 
 def _number_text(value: float | decimal.Decimal) -> str | None:

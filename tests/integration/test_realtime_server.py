@@ -16,6 +16,7 @@ from lambent.settings import load_settings
 from realtime.doors import HttpDoor
 from realtime.replay import replay
 from realtime.server import refuse_open_address
+from tests.bad_input import cases
 from tests.chaos.processes import running
 from tests.chaos.rig import Rig, events_of, in_background, make_rig, wait_until
 from tests.valkey import Valkey, free_port, server, start_valkey, stop_valkey, valkey  # noqa: F401
@@ -88,46 +89,37 @@ def test_an_event_without_a_time_happened_now_and_the_raw_user_is_nowhere(http: 
         assert "flora" not in str(value)
 
 
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ({"type": "view"}, "malformed"),
-        ({"user": "", "type": "view"}, "malformed"),
-        ({"user": 7, "type": "view"}, "malformed"),
-        ({"user": "x" * 513, "type": "view"}, "malformed"),
-        ({"user": "anna", "type": "hover"}, "type"),
-        ({"user": "anna", "type": "view", "colour": "red"}, "malformed"),
-        ({"user": "anna", "type": "view", "event_ms": "1700000000000"}, "malformed"),
-        ({"user": "anna", "type": "view", "event_ms": 1_700_000_000}, "time"),
-        ({"user": "anna", "type": "view", "price": -1}, "price"),
-        ({"user": "anna", "type": "view", "product": "p" * 513}, "malformed"),
-        ({"user": "anna", "type": "view", "attributes": {f"k{n}": "v" for n in range(33)}}, "malformed"),
-        ({"user": "anna", "type": "view", "attributes": {f"k{n}": "\x01" * 500 for n in range(32)}}, "too_large"),
-        (b'{"user":"anna","type"', "malformed"),
-        (b"\xff\xfe", "malformed"),
-        (b"[" * 5_000, None),
-        (b"", None),
-        (b"[]", None),
-        (b"[1", None),
-        (b"null", "malformed"),
-    ],
-    ids=lambda value: str(value)[:40],
-)
-def test_what_is_no_event_is_refused_with_its_reason(http: httpx.Client, body: object, reason: str | None) -> None:
+@pytest.mark.parametrize("body", [b"", b"[]", b"[1", b"[" * 5_000], ids=lambda body: str(body)[:40])
+def test_a_request_that_is_no_list_of_events_is_refused_whole(http: httpx.Client, body: bytes) -> None:
     answer = post(http, body)
     assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
-    assert (answer.status_code, problem["status"]) == ((422, 422) if reason else (400, 400))
-    if reason:
-        assert problem["errors"][0]["reason"] == reason
-        assert problem["errors"][0]["index"] == 0
+    assert (answer.status_code, answer.json()["status"]) == (400, 400)
+
+
+def test_a_request_without_a_valid_event_is_refused_with_the_reason_of_each(http: httpx.Client) -> None:
+    answer = post(http, [VIEW | {"type": "hover"}, VIEW | {"price": -1}])
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, answer.json()["status"]) == (422, 422)
+    assert [(one["index"], one["reason"]) for one in answer.json()["errors"]] == [(0, "type"), (1, "price")]
+
+
+@pytest.mark.parametrize("door", ["http", "pseudonymous"])
+def test_every_line_of_the_table_of_bad_input_is_answered_with_its_own_reason(
+    http: httpx.Client, rig: Rig, door: str
+) -> None:
+    lines = cases.lines(cases.RAW_USER if door == "http" else cases.sealed(rig.settings.user_key_bytes()))
+    sent = [line for line in lines if line.strip()]
+    answer = post(http, b"\n".join(lines), pseudonymous=str(door == "pseudonymous").lower()).json()
+    outcomes: dict[bytes, object] = dict.fromkeys(sent) | {sent[r["index"]]: r["reason"] for r in answer["rejected"]}
+    assert cases.told(outcomes, lines) == cases.expected(door)
+    assert [one is None for one in answer["ids"]] == [outcomes[line] is not None for line in sent]
 
 
 def test_the_valid_events_of_a_request_are_taken_and_the_others_named(http: httpx.Client) -> None:
     answer = post(http, [VIEW | {"id": "v"}, {"user": "anna"}, VIEW | {"type": "hover"}])
     assert answer.status_code == 202
     assert answer.json()["ids"] == ["v", None, None]
-    assert [(r["index"], r["reason"]) for r in answer.json()["rejected"]] == [(1, "malformed"), (2, "type")]
+    assert [(r["index"], r["reason"]) for r in answer.json()["rejected"]] == [(1, "missing"), (2, "type")]
 
 
 def test_too_much_at_once_is_refused_whole(http: httpx.Client) -> None:

@@ -119,7 +119,7 @@ def test_every_entry_is_applied_rejected_a_duplicate_or_dead(rig: Rig) -> None:
     report = rig.drain().metrics.report()
     assert report["events"] == 60
     assert report["duplicates"] == 20
-    assert report["rejected"] == {"malformed": 2, "type": 1, "kind": 1}
+    assert report["rejected"] == {"malformed": 1, "missing": 1, "type": 1, "kind": 1}
     assert report["dead"] == 1
 
 

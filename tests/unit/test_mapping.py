@@ -165,8 +165,8 @@ BAD_JSON = {
     "nested too deep": (b'{"a":' * 100_000, "malformed"),
     "a number of 5,000 digits": (b'{"u":1,"t":"view","ts":"2019-10-01","p":' + b"9" * 5000 + b"}", "malformed"),
     "half a surrogate pair": (b'{"u":"\\ud800","t":"view","ts":"2019-10-01"}', "malformed"),
-    "a user that is an object": (b'{"u":{},"t":"view","ts":"2019-10-01"}', "value"),
-    "a time that is a list": (b'{"u":1,"t":"view","ts":[1]}', "value"),
+    "a user that is an object": (b'{"u":{},"t":"view","ts":"2019-10-01"}', "user"),
+    "a time that is a list": (b'{"u":1,"t":"view","ts":[1]}', "time"),
     "attributes that are a list": (b'{"u":1,"t":"view","ts":"2019-10-01","x":[1]}', "attributes"),
     "33 attributes": (b'{"u":1,"t":"view","ts":"2019-10-01","x":{%s}}' % b",".join(b'"%d":1' % n for n in range(33)), "attributes"),
     "an event of more than 64 KiB": (
