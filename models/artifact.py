@@ -67,7 +67,7 @@ def read_description(folder: Path) -> dict[str, Any]:
             if hashlib.sha256((folder / name).read_bytes()).hexdigest() != sha256:
                 raise ModelError(f"{folder / name}: not the bytes that model.json names.", "Export the model again.")
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder}: not a whole artifact ({error}).", "Run the job train.") from error
+        raise ModelError(f"{folder}: not a whole artifact ({error}).", "Make one: lambent train.") from error
     return description
 
 

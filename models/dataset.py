@@ -117,11 +117,11 @@ class TrainingTable:
         try:
             table = DeltaTable(path)
         except TableNotFoundError as error:
-            raise DataError(f"{path}: there is no such table.", "Run the job training_sessions first.") from error
+            raise DataError(f"{path}: there is no such table.", "Make it: lambent batch training-sessions.") from error
         metadata = _commit_metadata(table, path)
         if metadata.get("features") != features.hash:
             cause = f"{path}: made for features {metadata.get('features')}; these are {features.hash}."
-            raise ModelError(cause, "Run the job training_sessions again.")
+            raise ModelError(cause, "Make it anew: lambent batch training-sessions.")
         snapshot = {name: int(metadata[name]) for name in ("events_version", "cutoff_ms")}
         widths = len(features.profile.feature_names), len(features.step_ids), len(features.step_floats)
         return cls(path, table.version(), snapshot, features.hash, *widths)
@@ -208,4 +208,4 @@ def _commit_metadata(table: DeltaTable, path: str) -> dict[str, Any]:
         if commit.get("userMetadata"):
             return dict(json.loads(commit["userMetadata"]))
     cause = f"{path}: no commit up to version {table.version()} names its snapshot."
-    raise DataError(cause, "Run the job training_sessions again.")
+    raise DataError(cause, "Make it anew: lambent batch training-sessions.")

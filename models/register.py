@@ -84,7 +84,7 @@ def read_evaluation(settings: Settings, staged: Path) -> dict[str, Any]:
     path = settings.root / "reports" / "evaluation.json"
     evaluation: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     if evaluation.get("artifact_sha256") != digest(staged):
-        raise ModelError(f"{path}: no evaluation of the staged model.", "Run the job evaluate, then this one.")
+        raise ModelError(f"{path}: no evaluation of the staged model.", "Run lambent evaluate, then this again.")
     return evaluation
 
 

@@ -35,6 +35,11 @@ class WorkerMetrics:
         self._duplicates = Counter("lambent_worker_duplicates", "Copies dropped.", registry=registry)
         self._late = Counter("lambent_worker_late", "Events that went to the profile only.", registry=registry)
         self._dead = Counter("lambent_worker_dead", "Entries given up.", registry=registry)
+        self._unreadable = Counter(
+            "lambent_worker_profiles_unreadable",
+            "Users answered without their published profile, which this version cannot read, by batch.",
+            registry=registry,
+        )
         self._fenced = Counter(
             "lambent_worker_fenced", "Batches void because another worker was first.", registry=registry
         )
@@ -69,18 +74,21 @@ class WorkerMetrics:
         late: int,
         duplicates: int,
         dead: int,
+        unreadable: int,
         rejected: Tally[str],
         answered_ms: list[int],
     ) -> None:
         """Count a batch that has just been committed; ``answered_ms`` are its intents' ingest times."""
         now_ms = time.time() * 1000
         self.tally.update(entries=entries, events=applied, late=late, duplicates=duplicates, dead=dead, batches=1)
+        self.tally["unreadable_profiles"] += unreadable
         self.rejected_by.update(rejected)
         for counter, n in (
             (self._events, applied),
             (self._late, late),
             (self._duplicates, duplicates),
             (self._dead, dead),
+            (self._unreadable, unreadable),
         ):
             counter.inc(n)
         for reason, n in rejected.items():
@@ -108,7 +116,7 @@ class WorkerMetrics:
         p50, p99 = np.percentile(latencies, [50, 99]).round(3).tolist()
         edges = [0.0, *UPPER_MS, max(float(latencies.max()), UPPER_MS[-1]) + 1]
         counts = np.histogram(latencies, edges)[0].tolist() if self.latencies_ms else [0] * (len(edges) - 1)
-        names = ("events", "duplicates", "late", "dead", "fenced", "batches")
+        names = ("events", "duplicates", "late", "dead", "unreadable_profiles", "fenced", "batches")
         return {
             **{name: self.tally[name] for name in names},
             "rejected": dict(self.rejected_by),

@@ -63,6 +63,7 @@ class Models:
         self._load = load or (lambda entry: LiteRtModel(Path(entry.folder), features, entry.sha256))
         self._loaded: dict[ModelEntry, Model | None] = {}
         self._base_rates = np.array(features.taxonomy.base_rates)
+        self._said_none = False
 
     def enter(self, control: Control, data: bytes) -> tuple[Control, Rejection | None]:
         """The control state after one more entry. A model that cannot be loaded leaves the state as it was."""
@@ -93,7 +94,10 @@ class Models:
         return model
 
     def keep(self, controls: list[Control]) -> None:
-        """Forget the models that no partition remembers."""
+        """Forget the models that no partition remembers; say, once, that there is none at all."""
+        if controls and not any(control.models for control in controls) and not self._said_none:
+            log.warning(fields("no-model", answers=BASE_RATE, remedy="Train one and register it: lambent train."))
+            self._said_none = True
         wanted = {entry for control in controls for entry in control.models}
         self._loaded = {entry: model for entry, model in self._loaded.items() if entry in wanted}
 

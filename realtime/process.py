@@ -37,6 +37,7 @@ class Outcome:
         records: live records by user.
         intents: intents of events that are not late, in the batch's order, with their partitions.
         applied, late, duplicates: how many events; the late ones are applied too.
+        unreadable: how many users were answered without their profile, which this version cannot read.
     """
 
     records: dict[str, bytes] = dataclasses.field(default_factory=dict)
@@ -44,6 +45,7 @@ class Outcome:
     applied: int = 0
     late: int = 0
     duplicates: int = 0
+    unreadable: int = 0
 
 
 class Processor:
@@ -59,6 +61,7 @@ class Processor:
     def __init__(self, features: FeatureSet, models: Models, tile_ms: int, rules: Sequence[Rule] | None = None) -> None:
         self.features, self.models, self.tile_ms = features, models, tile_ms
         self._rules = rules_for(features.taxonomy) if rules is None else tuple(rules)
+        self._told: set[str] = set()
 
     def run(self, batch: Batch, users: dict[str, int], values: Sequence[bytes | None], floor_ms: int) -> Outcome:
         """Fold and answer all events, giving up those that cannot be folded (into ``batch.dead``).
@@ -118,9 +121,18 @@ class Processor:
         outcome = Outcome(applied=len(fresh), late=int(kept["late"].sum()), duplicates=len(events) - len(fresh))
         records = write_users(self.features, known, state, self.tile_ms, floor_ms)
         names = list(users)
+        outcome.unreadable = len(known.unreadable)
+        self._tell(known.unreadable)
         outcome.records = {names[row]: records[row] for row in changed}
         outcome.intents = self._intents(said, [events[i] for i in fresh], user[fresh], known, state)
         return outcome
+
+    def _tell(self, problems: Sequence[str]) -> None:
+        """Each problem is logged once; the metric counts."""
+        for problem in set(problems) - self._told:
+            remedy = "Events go on being answered without such profiles. Upgrade the workers, or publish again."
+            log.error(fields("profile-unreadable", reason=problem, remedy=remedy))
+            self._told.add(problem)
 
     def _fold(self, state: FoldState, known: Users, controls: list[Control], user: Rows, events: Events) -> Said:
         """Step the fold and the models through the waves."""

@@ -34,6 +34,7 @@ class Meta:
         tile_ms: tile width on the ingest clock, fixed too.
         floor_ms: tiles that start before it are in every snapshot that may be rolled back to.
         cutoff_ms: T of the newest publish; 0: none.
+        schema: of what the store holds.
         published: every T that was published, in order.
     """
 
@@ -41,6 +42,7 @@ class Meta:
     tile_ms: int
     floor_ms: int = 0
     cutoff_ms: int = 0
+    schema: int = SCHEMA
     published: tuple[int, ...] = ()
 
 
@@ -87,7 +89,9 @@ class Store:
         if "partitions" not in found:
             return None
         published = msgspec.json.decode(found.get("published", b"[]"), type=tuple[int, ...])
-        numbers = {name: int(found.get(name, 0)) for name in ("partitions", "tile_ms", "floor_ms", "cutoff_ms")}
+        numbers = {
+            name: int(found.get(name, 0)) for name in ("partitions", "tile_ms", "floor_ms", "cutoff_ms", "schema")
+        }
         return Meta(**numbers, published=published)
 
     def create_meta(self, partitions: int, tile_ms: int) -> None:
@@ -192,7 +196,8 @@ def open_store(settings: Settings, *, create: bool = True) -> tuple[Store, Meta]
         create: make the store where there is none.
 
     Raises:
-        StoreError: it cannot be reached, was not made, or was made with other partitions or another tile width.
+        StoreError: it cannot be reached, was not made, or was made by a newer version, with other partitions or another
+            tile width.
     """
     store = Store(settings.store_url.get_secret_value())
     with in_words():
@@ -201,6 +206,9 @@ def open_store(settings: Settings, *, create: bool = True) -> tuple[Store, Meta]
         meta = store.meta()
     if meta is None:
         raise StoreError("There is no Lambent store at this URL.", "Start a worker or a server once: it makes one.")
+    if meta.schema > SCHEMA:
+        cause = f"The store has schema {meta.schema}; this version knows schemas up to {SCHEMA}."
+        raise StoreError(cause, "Upgrade Lambent on this machine; nothing was changed.")
     for name, remedy in (("partitions", "rebuild the store"), ("tile_ms", "rebuild the store")):
         made, asked = getattr(meta, name), getattr(settings, name)
         if made != asked:

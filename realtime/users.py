@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lambent.errors import DataError, StoreError
 from lambent.features import FeatureSet
 from lambent.fold import FoldState
 from lambent.profile import Layout, Profiles
@@ -37,6 +38,7 @@ class Users:
         older: for each user its tiles before the running one.
         running: for each user the running tile, or None.
         base: [n] the profile with the older tiles since its cut-off.
+        unreadable: for each profile that this version cannot read, why; its user is one without a profile.
     """
 
     fixed: NDArray[np.void]
@@ -45,10 +47,11 @@ class Users:
     older: list[Tiles]
     running: list[tuple[int, Profiles] | None]
     base: Profiles
+    unreadable: list[str] = dataclasses.field(default_factory=list)
 
 
 def read_users(features: FeatureSet, values: Sequence[bytes | None], first_ms: Rows) -> Users:
-    """Decode and merge.
+    """Decode and merge. A profile that cannot be read is none; a live record that cannot be read must not be overwritten.
 
     Args:
         features: the feature set.
@@ -57,9 +60,9 @@ def read_users(features: FeatureSet, values: Sequence[bytes | None], first_ms: R
             is behind the publish) is left out: it would show the event its own future.
 
     Raises:
-        StoreError: a value is of another version or feature set.
+        StoreError: a live record is of another version or feature set.
     """
-    profiles, cutoff_ms = decode_profiles(features, values[0::2])
+    profiles, cutoff_ms, unreadable = _read_profiles(features, values[0::2])
     records = decode_live(features, values[1::2])
     reset_ms = records.fixed["reset_ms"]
     # A cut-off of 0 is that of a history from files alone: its profile counts like any other.
@@ -68,7 +71,25 @@ def read_users(features: FeatureSet, values: Sequence[bytes | None], first_ms: R
     cutoff_ms[cutoff_ms > first_ms] = 0
     older, running = _split(records.tiles, cutoff_ms)
     base = _merge_tiles(features.profile, profiles, older, cutoff_ms)
-    return Users(records.fixed, records.recent, cutoff_ms, older, running, base)
+    return Users(records.fixed, records.recent, cutoff_ms, older, running, base, unreadable)
+
+
+def _read_profiles(features: FeatureSet, values: Sequence[bytes | None]) -> tuple[Profiles, Rows, list[str]]:
+    """``decode_profiles``, and why some cannot be decoded: they are looked at one by one only where that is so."""
+    try:
+        return *decode_profiles(features, values), []
+    except (DataError, StoreError):
+        unreadable = [_problem(features, value) for value in values]
+        readable = [None if problem else value for value, problem in zip(values, unreadable, strict=True)]
+        return *decode_profiles(features, readable), [problem for problem in unreadable if problem]
+
+
+def _problem(features: FeatureSet, value: bytes | None) -> str:
+    try:
+        decode_profiles(features, [value])
+    except (DataError, StoreError) as error:
+        return error.cause
+    return ""
 
 
 def _split(tiles: list[Tiles], cutoff_ms: Rows) -> tuple[list[Tiles], list[tuple[int, Profiles] | None]]:

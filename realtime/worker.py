@@ -163,6 +163,7 @@ class Worker:
             late=outcome.late,
             duplicates=outcome.duplicates,
             dead=sum(len(given_up) for given_up in batch.dead.values()),
+            unreadable=outcome.unreadable,
             rejected=batch.rejected,
             answered_ms=answered,
         )

@@ -62,11 +62,11 @@ def publish(settings: Settings) -> Report:
         StoreError: the store cannot be reached, or was made with another tile width.
     """
     watch = Stopwatch()
-    table = need_table(settings.table(PROFILES), "Run the job profiles first.")
+    table = need_table(settings.table(PROFILES), "Make it: lambent batch profiles.")
     said, features = last_metadata(table), FeatureSet(settings.load_taxonomy())
     if said.get("features") != features.hash:
         cause = f"profiles were built for features {said.get('features')}; these are {features.hash}."
-        raise DataError(cause, "Run the job profiles again.")
+        raise DataError(cause, "Make them anew: lambent batch profiles.")
     with connected(settings) as store:
         partitions = meet_store(store, settings)
         rows = _publish_rows(store, table.to_pyarrow_dataset(), features, partitions, said["cutoff_ms"])

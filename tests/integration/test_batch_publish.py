@@ -94,7 +94,7 @@ def test_a_store_that_is_not_there_and_profiles_for_other_features_are_told_in_w
 
 
 def test_without_profiles_publish_says_what_to_run(settings: Settings, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="Run the job profiles"):
+    with pytest.raises(DataError, match="lambent batch profiles"):
         publish.publish(settings)
 
 
