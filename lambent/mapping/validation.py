@@ -17,6 +17,7 @@ import msgspec
 
 from lambent.events import Event
 from lambent.mapping.rows import Row
+from lambent.masking import shape
 
 EXAMPLES = 3
 """How many lines are named for each reason."""
@@ -137,16 +138,11 @@ def _example(found: Validation, row: Row) -> None:
 def without_values(reason: str, detail: str) -> str:
     """A rejection's detail with the shape of the row's value instead of the value.
 
-    Letters become ``a`` and digits ``9``: ``'31.12.2019'`` is shown as ``'99.99.9999'``. A type that is a word is shown
-    as it is, since a mapping can only be mended by who knows it.
+    A type that is a word is shown as it is, since a mapping can only be mended by who knows it.
     """
     if reason == "type" and _WORD.search(detail):
         return detail
-    shaped = _QUOTED.sub(lambda match: _shape(match[0]), detail, count=1)
+    shaped = _QUOTED.sub(lambda match: shape(match[0]), detail, count=1)
     if reason in ("time", "price", "dwell_ms"):  # these tell numbers without quotes; elsewhere numbers are limits
-        shaped = _NUMBER.sub(lambda match: _shape(match[0]), shaped)
+        shaped = _NUMBER.sub(lambda match: shape(match[0]), shaped)
     return shaped
-
-
-def _shape(text: str) -> str:
-    return "".join("a" if c.isalpha() else "9" if c.isdigit() else c for c in text)
