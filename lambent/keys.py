@@ -82,3 +82,8 @@ def intent(p: int, user: str) -> str:
 def trimmed(p: int) -> str:
     """Id up to which the stream has been trimmed: a worker whose position is before it has lost entries."""
     return f"trimmed:{{{p}}}"
+
+
+def retried(p: int) -> str:
+    """Set of the quarantined places whose mended entry is in the stream: what makes a retry exactly-once."""
+    return f"retried:{{{p}}}"
