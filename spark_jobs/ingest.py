@@ -108,7 +108,7 @@ def write_rows(spark: SparkSession, target: Target, rows: DataFrame, metadata: M
         counts = count_rows(rows)
         if any(name.startswith("rejected") for name in counts):
             _write_quarantine(spark, target.settings, rows)
-        written = _write_events(spark, target, rows, metadata)
+        written = write_events(spark, target, rows, metadata)
     finally:
         rows.unpersist()
     counts["duplicates"] = counts.get("read", 0) - written
@@ -116,13 +116,17 @@ def write_rows(spark: SparkSession, target: Target, rows: DataFrame, metadata: M
 
 
 def _write_quarantine(spark: SparkSession, settings: Settings, rows: DataFrame) -> None:
+    append(new_rejections(rows, read_quarantine(spark, settings)), settings.table(QUARANTINE), {})
+
+
+def read_quarantine(spark: SparkSession, settings: Settings) -> DataFrame | None:
+    """The table; None where there is none."""
     path = settings.table(QUARANTINE)
-    known = spark.read.format("delta").load(path) if open_table(path) else None
-    append(new_rejections(rows, known), path, {})
+    return spark.read.format("delta").load(path) if open_table(path) else None
 
 
-def _write_events(spark: SparkSession, target: Target, rows: DataFrame, metadata: Metadata) -> int:
-    """Append the new events; returns how many.
+def write_events(spark: SparkSession, target: Target, rows: DataFrame, metadata: Metadata) -> int:
+    """Append the new events among rows of ``ROW_COLUMNS``; returns how many. ``metadata``: as for ``write_rows``.
 
     Raises:
         DataError: another ingest has written in the meantime.
@@ -180,7 +184,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 def ingest_log(settings: Settings) -> Report:
     """Add the events that the archiver has appended to ``log`` since the last run."""
-    from spark_jobs.log import find_new, read_log
+    from spark_jobs.log import find_new, read_log, still_refused
 
     target = Target.find(settings)
     new = find_new(settings, target.metadata.get("log_version"))
@@ -189,6 +193,8 @@ def ingest_log(settings: Settings) -> Report:
     said = {"log_version": new.version, "watermark_ms": new.watermark_ms, "files": None, "before_ms": None}
     with spark_session(settings, "lambent ingest") as spark, told_plainly():
         rows = read_log(spark, new.files, settings.load_taxonomy(), new.partitions)
+        if (quarantine := read_quarantine(spark, settings)) is not None:
+            rows = still_refused(rows, quarantine)
         report = write_rows(spark, target, rows, said)
     report.facts = _log_facts(said)
     return report

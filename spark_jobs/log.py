@@ -101,6 +101,18 @@ def read_log(spark: SparkSession, files: Iterable[str], taxonomy: Taxonomy, part
     return events.mapInArrow(read, ddl(ROW_COLUMNS))
 
 
+def still_refused(rows: DataFrame, quarantine: DataFrame) -> DataFrame:
+    """Rows of the log less the events at quarantined places.
+
+    The worker has refused them, though the door may be wider by now; what is retried enters at a place of its own.
+    """
+    from pyspark.sql import functions as F
+
+    refused = quarantine.where("origin LIKE 'log/%'").select("origin", "line", "seq").alias("q")
+    same = [F.col(f"q.{name}") == F.col(f"r.{name}") for name in ("origin", "line", "seq")]
+    return rows.alias("r").join(refused, [*same, F.col("r.event_id").isNotNull()], "left_anti")
+
+
 def admit_entries(entries: pa.RecordBatch, taxonomy: Taxonomy, partitions: int) -> pa.RecordBatch:
     """Put each entry through the door."""
     builder = RowBuilder(SOURCE_LIVE)

@@ -191,7 +191,7 @@ def test_a_run_that_stops_between_quarantine_and_events_is_repeated_without_doub
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(ingest, "_write_events", stop)
+        patch.setattr(ingest, "write_events", stop)
         ingest.ingest_log(settings)
     assert (len(read(settings, QUARANTINE)), len(read(settings, EVENTS))) == (1, 0)
     assert ingest.ingest_log(settings).rows == 5
