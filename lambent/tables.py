@@ -61,7 +61,7 @@ EVENT_COLUMNS: Mapping[str, str] = {
 SOURCE_FILE, SOURCE_LIVE = 0, 1
 
 QUARANTINE = "quarantine"
-"""What is not an event, with its reason. Only ``ingest`` writes."""
+"""What is not an event, with its reason. ``ingest`` appends; ``retry`` settles."""
 
 QUARANTINE_COLUMNS: Mapping[str, str] = {
     "origin": "string",  # the file, or log/{partition}
@@ -69,8 +69,12 @@ QUARANTINE_COLUMNS: Mapping[str, str] = {
     "seq": "int64",  # 0 for a file
     "reason": "string",
     "detail": "string",
-    "raw": "binary",
+    "raw": "binary",  # none for a file, whose rows hold raw user ids
 }
+BECAME = "became"
+"""A column that the first retry adds to ``quarantine``: the id of the event that the row has become, or ``DROPPED``."""
+DROPPED = "-"
+"""The row was none that is wanted: a mended mapping drops it on purpose."""
 
 PROFILES = "profiles"
 """One row a user: ``user``, ``clock_ms``, a column an aggregate. The commit's metadata names the snapshot (V, T)."""
