@@ -17,7 +17,7 @@ from litestar.params import Parameter
 from lambent.errors import UsageError
 from lambent.events import Intent, Rejection
 from realtime.collector import MAX_BODY_BYTES, MAX_EVENTS, Door, Taken, split_body
-from realtime.connection import GONE
+from realtime.connection import UNAVAILABLE
 from realtime.gateway import Gateway
 from realtime.logs import fields, get_logger
 from realtime.problems import Problem, respond
@@ -173,9 +173,12 @@ async def metrics(request: Request[Any, Any, State]) -> Response[bytes]:
 
 
 def store_gone(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The store cannot be reached: part of the request may have been taken, so a retry needs ids."""
-    detail = "The store cannot be reached. Send the request again; events with an id count once."
-    return respond(Problem(title="Store unreachable", status=503, detail=detail), TRY_AGAIN)
+    """The store cannot be reached or is full: part of the request may have been taken, so a retry needs ids."""
+    log.warning(fields("store-unavailable", reason=f"{type(error).__name__}: {error}"))
+    detail = (
+        "The store cannot be reached, or takes nothing just now. Send the request again; events with an id count once."
+    )
+    return respond(Problem(title="Store unavailable", status=503, detail=detail), TRY_AGAIN)
 
 
 def failed(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -185,4 +188,4 @@ def failed(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
 
 
 HANDLERS = [send_events, read_intent, healthz, readyz, metrics]
-STORE_ERRORS = GONE
+STORE_ERRORS = UNAVAILABLE

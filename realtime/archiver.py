@@ -62,7 +62,7 @@ class Archiver:
             StoreError: entries were trimmed that the table does not have.
             DataError: a table was made for another number of partitions.
         """
-        from realtime.connection import GONE
+        from realtime.connection import UNAVAILABLE
         from realtime.running import until_back
 
         while not stop.is_set():
@@ -71,20 +71,20 @@ class Archiver:
                 self.round()
             except FencedError:
                 self._log = None
-            except GONE:
-                until_back(stop, lambda: self.store.call("PING"), GONE)
+            except UNAVAILABLE:
+                until_back(stop, lambda: self.store.call("PING"), UNAVAILABLE)
             stop.wait(max(0.0, self._interval_ms / 1000 - (time.monotonic() - started_s)))
         self.leave()
 
     def leave(self) -> None:
         """Archive what is there, and give the lease back."""
-        from realtime.connection import GONE
+        from realtime.connection import UNAVAILABLE
 
         try:
             if self._log is not None:
                 self.round()
                 self._lease.release([keys.ARCHIVER])
-        except (FencedError, *GONE):
+        except (FencedError, *UNAVAILABLE):
             pass  # whoever is next goes on from the tables
 
     def round(self) -> int:

@@ -11,6 +11,8 @@ from typing import Any
 
 import redis
 import redis.asyncio
+import redis.asyncio.connection
+import redis.connection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -19,9 +21,41 @@ from lambent.errors import SettingsError, StoreError
 
 SOCKET_TIMEOUT_S = 10.0
 """A reply that takes longer is given up; a blocking read asks for less."""
+SERVER_TIMEOUT_S = 2.0
+"""The same for the server, behind which somebody waits."""
+
+
+class NoWritesError(redis.exceptions.ResponseError):
+    """The store answers and takes no writes: its own disk is full, or a replica that it waits for is missing."""
+
+
+_CODES = {"MISCONF": NoWritesError, "NOREPLICAS": NoWritesError}
+
+
+class Parser(redis.connection.DefaultParser):  # type: ignore[misc,valid-type]
+    """redis-py's, which knows two more of the server's errors by their codes."""
+
+    EXCEPTION_CLASSES = redis.connection.DefaultParser.EXCEPTION_CLASSES | _CODES
+
+
+class AsyncParser(redis.asyncio.connection.DefaultParser):  # type: ignore[misc,valid-type]
+    """The same for asyncio."""
+
+    EXCEPTION_CLASSES = redis.asyncio.connection.DefaultParser.EXCEPTION_CLASSES | _CODES
+
 
 GONE = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
 """The store cannot be reached just now."""
+NO_WRITES = (
+    NoWritesError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
+)
+"""It can be reached, and takes no writes just now."""
+UNAVAILABLE = (*GONE, *NO_WRITES)
+"""Either: to be waited for."""
 
 
 def connect(url: str) -> Any:
@@ -31,7 +65,9 @@ def connect(url: str) -> Any:
         SettingsError: the URL is of no known form. Its text is not repeated, since it may hold a password.
     """
     try:
-        client = redis.Redis.from_url(url, protocol=2, socket_timeout=SOCKET_TIMEOUT_S, retry=Retry(NoBackoff(), 0))
+        client = redis.Redis.from_url(
+            url, protocol=2, parser_class=Parser, socket_timeout=SOCKET_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+        )
     except ValueError as error:
         raise _bad_url() from error
     client.response_callbacks.clear()
@@ -42,7 +78,11 @@ def connect_async(url: str) -> Any:
     """The same for asyncio."""
     try:
         client = redis.asyncio.Redis.from_url(
-            url, protocol=2, socket_timeout=SOCKET_TIMEOUT_S, retry=AsyncRetry(NoBackoff(), 0)
+            url,
+            protocol=2,
+            parser_class=AsyncParser,
+            socket_timeout=SERVER_TIMEOUT_S,
+            retry=AsyncRetry(NoBackoff(), 0),
         )
     except ValueError as error:
         raise _bad_url() from error

@@ -24,7 +24,7 @@ _PROBLEMS = {
     "413": "too many events or bytes",
     "422": "no valid event",
     "429": "the log is full; Retry-After says when to try again",
-    "503": "the store cannot be reached",
+    "503": "the store cannot be reached, or takes nothing just now",
 }
 _OF_PATH = {
     "/v1/events": ("400", "413", "422", "429", "503"),

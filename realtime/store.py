@@ -54,7 +54,7 @@ class Store:
         client: what to send commands by; None connects to the URL.
 
     Every method raises redis-py's ``ConnectionError`` or ``TimeoutError`` when the store is gone
-    (``connection.GONE``); nothing is sent twice behind the caller's back.
+    (``connection.GONE``), or one of ``NO_WRITES`` where it takes none; nothing is sent twice behind the caller's back.
     """
 
     def __init__(self, url: str, client: Any = None) -> None:

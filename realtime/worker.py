@@ -70,19 +70,22 @@ class Worker:
         self._in_doubt: list[tuple[Commit, Batch, Outcome]] = []
 
     def run(self, stop: threading.Event) -> None:
-        """Work until ``stop`` is set; a store that is gone is waited for.
+        """Work until ``stop`` is set; a store that is gone or full is waited for.
 
         Raises:
             StoreError: the store holds what this version cannot read, or has lost entries.
         """
-        from realtime.connection import GONE
-        from realtime.running import until_back
+        from realtime.connection import UNAVAILABLE
+        from realtime.running import Backoff, until_back
 
+        backoff = Backoff(stop)
         while not stop.is_set():
             try:
                 self.turn()
-            except GONE:
-                until_back(stop, self._recover, GONE)
+                backoff.reset()
+            except UNAVAILABLE as error:
+                until_back(stop, self._recover, UNAVAILABLE)
+                backoff.wait(f"{type(error).__name__}: {error}")  # one that only takes no writes was back at once
         self._leave()
 
     def turn(self, block_ms: int = BLOCK_MS) -> int:
@@ -191,11 +194,11 @@ class Worker:
             self.models.keep([own.control for own in self.partitions.held.values()])
 
     def _leave(self) -> None:
-        from realtime.connection import GONE
+        from realtime.connection import UNAVAILABLE
 
         try:
             self.partitions.release()
-        except GONE:  # the leases run out by themselves
+        except UNAVAILABLE:  # the leases run out by themselves
             self.partitions.held.clear()
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.killing import all_seen, traffic_under_kills
+from tests.chaos.outage import DURABLE, all_parts, check_nothing_lost_or_doubled, flowing, frozen, wait_until_settled
 from tests.chaos.processes import running
 from tests.chaos.rig import Rig, events_of, make_rig, wait_until
 from tests.valkey import Valkey, free_port, server, start_valkey, valkey  # noqa: F401
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
-DURABLE = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
+GONE_S = 10
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -44,5 +45,29 @@ def test_a_store_that_is_killed_and_comes_back_loses_and_doubles_nothing(tmp_pat
             own = start_valkey(tmp_path, port, *DURABLE)
         wait_until(lambda: all_seen(rig), seconds=60)
     rig.check()
+    own.process.kill()
+    own.process.wait()
+
+
+def test_a_store_that_is_gone_for_ten_seconds_hung_or_dead_costs_answers_of_503_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    own = start_valkey(tmp_path, port, *DURABLE)
+    rig = make_rig(own, tmp_path, http_port=free_port())
+    with all_parts(rig) as processes:
+        with flowing(rig) as traffic:
+            traffic.wait_for_more(50)
+            with frozen(own):
+                time.sleep(GONE_S)
+            traffic.wait_for_more(50)
+            own.process.kill()
+            own.process.wait()
+            time.sleep(GONE_S)
+            own = start_valkey(tmp_path, port, *DURABLE)
+            traffic.wait_for_more(50)
+        wait_until_settled(rig, traffic.sent)
+        assert [process.poll() for process in processes] == [None, None, None]
+    check_nothing_lost_or_doubled(rig, traffic)
     own.process.kill()
     own.process.wait()
