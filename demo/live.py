@@ -19,7 +19,8 @@ from lambent import keys
 from lambent.errors import LambentError
 from lambent.events import Event
 from lambent.settings import Settings
-from realtime.replay import open_door, paced
+from realtime.pacing import at_rate, paced
+from realtime.replay import open_door
 
 HELD_BACK = 0.05
 """Share of the traffic that waits until the last publish, so that every cut-off has live events on both sides."""
@@ -91,7 +92,7 @@ def _send(settings: Settings, source: Source, traffic: Traffic, may_finish: thre
     hold_at = int(len(source.live) * (1 - HELD_BACK))
     try:
         door = open_door("both", settings)
-        for batch in paced(_held(source, hold_at, may_finish), hold_at / seconds, BATCH):
+        for batch in paced(_held(source, hold_at, may_finish), at_rate(hold_at / seconds), BATCH):
             door.send(batch)
             traffic.sent += len(batch)
     except Exception as error:  # a thread has nobody above it: the main thread reports

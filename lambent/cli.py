@@ -20,6 +20,8 @@ from lambent.errors import LambentError, UsageError
 from lambent.settings import Settings, load_settings
 
 GROUP = "lambent.commands"
+STOPPED = 130
+"""The exit code of what was stopped by Ctrl-C, as shells have it."""
 _EXTRAS = (
     "Install what this command needs: pip install 'lambent[realtime]' for the live parts, [batch] for Spark's jobs, "
     "[train] for models, [demo] for all."
@@ -36,7 +38,7 @@ class Command:
         examples: command lines, each with what it shows: ``(line, meaning)``.
         configure: adds the arguments to the parser.
         run: does the work; returns what ``--json`` prints (None: nothing), having printed for people itself
-            unless ``arguments.json``. ``Failed`` around it makes the exit code 1.
+            unless ``arguments.json``. ``Failed`` around it makes the exit code 1, or another.
     """
 
     help: str
@@ -48,9 +50,10 @@ class Command:
 
 @dataclasses.dataclass(frozen=True)
 class Failed:
-    """The report of a command that did its work and found that all is not well: printed like any other."""
+    """The report of a command that did its work and found that all is not well, or was stopped: printed like any other."""
 
     report: Any
+    exit_code: int = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         print("lambent: stopped.", file=sys.stderr)
-        return 130
+        return STOPPED
     except Exception as error:
         if debug:
             raise
@@ -89,10 +92,10 @@ def _run(arguments: list[str]) -> int:
         parser.print_help()
         return 0
     result = parsed.run(parsed, load_settings())
-    failed, report = (True, result.report) if isinstance(result, Failed) else (False, result)
+    exit_code, report = (result.exit_code, result.report) if isinstance(result, Failed) else (0, result)
     if parsed.json and report is not None:
         print(json.dumps(report, indent=2, sort_keys=True))
-    return int(failed)
+    return exit_code
 
 
 def _build_parser() -> argparse.ArgumentParser:

@@ -28,7 +28,7 @@ from realtime.intent import describe
 from realtime.logs import fields
 from realtime.metrics import WorkerMetrics
 from realtime.model import read_manifest
-from realtime.replay import paced, parse_time, replay
+from realtime.replay import parse_time, replay
 from realtime.users import duplicates, remember
 from realtime.worker import parse_partitions
 
@@ -101,14 +101,6 @@ def test_the_door_makes_pseudonyms_and_partitions() -> None:
     assert taken.user == keys.pseudonym("anna", b"k" * 32)
     assert taken.partition == keys.partition(taken.user, 16)
     assert b"anna" not in taken.data
-
-
-def test_a_pace_is_kept_and_nothing_is_lost() -> None:
-    started_s = time.monotonic()
-    batches = list(paced([b"x"] * 100, rate=1_000, batch=10))
-    assert sum(map(len, batches)) == 100
-    assert max(map(len, batches)) <= 10
-    assert 0.08 < time.monotonic() - started_s < 2
 
 
 class ListDoor:
