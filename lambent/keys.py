@@ -8,16 +8,71 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import hmac
+from collections.abc import Callable
+from typing import TypeVar
 
 SLOTS = 16384
 
-META = "lambent:meta"
-"""Hash: ``partitions`` (P, fixed when the store is made), ``tile_ms``, ``schema``, ``floor_ms`` (tiles that start before it
-are in every snapshot that may be rolled back to)."""
+Make = TypeVar("Make", bound=Callable[..., str])
 
-ARCHIVER = "lambent:archiver"
-"""Who archives. It only saves double work; the transactions of the Delta tables are the fence."""
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """A key, or a family of keys, for those who read about it. ``KEYS`` has them all.
+
+    Attributes:
+        pattern: with ``{p}`` for the partition and ``USER`` for the pseudonym.
+        kind: what Valkey calls its type.
+        meaning: what it holds.
+        written_by, read_by: parts, with commas between them.
+        lives: how long it, or an entry of it, stays.
+    """
+
+    pattern: str
+    kind: str
+    meaning: str
+    written_by: str
+    read_by: str
+    lives: str = "for good"
+
+
+KEYS: list[Key] = []
+
+
+def _one(name: str, kind: str, meaning: str, written_by: str, read_by: str, lives: str = "for good") -> str:
+    KEYS.append(Key(name, kind, meaning, written_by, read_by, lives))
+    return name
+
+
+def _family(kind: str, written_by: str, read_by: str, lives: str = "for good") -> Callable[[Make], Make]:
+    """Enter a function into ``KEYS``; its docstring is the meaning."""
+
+    def enter(make: Make) -> Make:
+        arguments = ("p", "USER")[: make.__code__.co_argcount]
+        KEYS.append(Key(make(*arguments), kind, make.__doc__ or "", written_by, read_by, lives))
+        return make
+
+    return enter
+
+
+META = _one(
+    "lambent:meta",
+    "hash",
+    "``partitions`` (P, fixed when the store is made), ``tile_ms``, ``schema``, ``published`` (the cut-offs), ``cutoff_ms`` "
+    "(the newest of them), ``floor_ms`` (tiles that start before it are in every snapshot that may be rolled back to)",
+    "the first part that starts, publish",
+    "all",
+)
+ARCHIVER = _one(
+    "lambent:archiver",
+    "string",
+    "Who archives. It only saves double work; the transactions of the Delta tables are the fence.",
+    "archiver",
+    "archiver",
+    "3 s, or 3 commits",
+)
 
 
 def pseudonym(raw_id: str, key: bytes) -> str:
@@ -34,56 +89,72 @@ def partition(user: str, partitions: int) -> int:
     return binascii.crc_hqx(user.encode(), 0) % SLOTS % partitions
 
 
+@_family(
+    "stream",
+    "server, producers, replay, archiver (markers), model register and promote",
+    "worker, archiver",
+    "until worker and archive have seen it",
+)
 def events(p: int) -> str:
     """Stream of partition ``p``. An entry has one field: ``e`` an event, ``c`` a control entry, ``m`` a marker."""
     return f"events:{{{p}}}"
 
 
+@_family("stream", "worker", "archiver, whoever follows intents", "archived, and 10 minutes old")
 def intents(p: int) -> str:
     """Stream of what was predicted; one entry a batch, field ``i``: a JSON array of intents."""
     return f"intents:{{{p}}}"
 
 
+@_family("stream", "worker", "ingest")
 def dead(p: int) -> str:
     """Stream of what a worker had to give up: fields ``id``, ``reason``, ``bytes``."""
     return f"dead:{{{p}}}"
 
 
+@_family("string", "worker", "worker, archiver, server")
 def position(p: int) -> str:
     """Id of the last stream entry whose effects are in the store: the fence."""
     return f"position:{{{p}}}"
 
 
+@_family("string", "worker", "worker")
 def control(p: int) -> str:
     """What the control entries up to the position have set, as JSON."""
     return f"control:{{{p}}}"
 
 
+@_family("string", "worker", "worker", "3 s")
 def lease(p: int) -> str:
     """Who works on the partition. It only saves double work; the position is the fence."""
     return f"lease:{{{p}}}"
 
 
+@_family("string", "publish", "worker")
 def profile(p: int, user: str) -> str:
     """The batch profile; only ``publish`` writes it."""
     return f"profile:{{{p}}}:{user}"
 
 
+@_family("string", "worker", "worker, law", "14 d after the last event")
 def live(p: int, user: str) -> str:
     """The live record; only the worker writes it."""
     return f"live:{{{p}}}:{user}"
 
 
+@_family("string", "worker", "server, systems that act", "14 d after the last event")
 def intent(p: int, user: str) -> str:
     """The newest intent, as JSON; only the worker writes it."""
     return f"intent:{{{p}}}:{user}"
 
 
+@_family("string", "archiver", "worker, archiver")
 def trimmed(p: int) -> str:
     """Id up to which the stream has been trimmed: a worker whose position is before it has lost entries."""
     return f"trimmed:{{{p}}}"
 
 
+@_family("set", "quarantine retry", "quarantine retry", "30 d after the last retry")
 def retried(p: int) -> str:
     """Set of the quarantined places whose mended entry is in the stream: what makes a retry exactly-once."""
     return f"retried:{{{p}}}"

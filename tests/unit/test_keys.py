@@ -30,3 +30,14 @@ def test_all_keys_of_a_partition_lie_in_one_slot_of_a_cluster() -> None:
     of_users = [make(7, "u" * 22) for make in (keys.profile, keys.live, keys.intent)]
     of_partition = [make(7) for make in (keys.events, keys.intents, keys.dead, keys.position, keys.control, keys.lease)]
     assert len({redis.crc.key_slot(key.encode()) for key in of_users + of_partition}) == 1
+
+
+def test_every_key_is_described_where_it_is_defined() -> None:
+    made = {
+        make(*("p", "USER")[: make.__code__.co_argcount])
+        for make in vars(keys).values()
+        if callable(make) and getattr(make, "__annotations__", {}).get("p") == "int"
+    }
+    assert {key.pattern for key in keys.KEYS} == made | {keys.META, keys.ARCHIVER}
+    assert len(keys.KEYS) == len({key.pattern for key in keys.KEYS})
+    assert all(key.meaning and key.written_by and key.read_by and key.lives for key in keys.KEYS)
