@@ -2,6 +2,7 @@
 
     LambentError            exit code 1: a job that failed
     ├── DataError           a table, file or record is not what it has to be
+    │   └── UnwritableError a table cannot be written just now: its disk is full, or not ours to write on
     ├── StoreError          Valkey/Redis cannot be reached, or holds what this version cannot read
     │   └── FencedError     another process has moved the position; what this one held is void
     ├── ModelError          an artifact is missing, broken, or made for other features
@@ -36,6 +37,10 @@ class LambentError(Exception):
 
 class DataError(LambentError):
     """A table, file or record is not what it has to be."""
+
+
+class UnwritableError(DataError):
+    """A table cannot be written just now; once there is room, the same call does what this one could not."""
 
 
 class StoreError(LambentError):

@@ -7,13 +7,15 @@ again under a version that is already there: look before each write. Writers tha
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lambent.errors import DataError, FencedError
+from lambent.errors import DataError, FencedError, UnwritableError
 from lambent.events import Intent
 from lambent.tables import INTENT_COLUMNS, LOG_COLUMNS
 from realtime import ids
@@ -37,6 +39,7 @@ class Archive:
 
     Raises:
         DataError: the table was made for another number of partitions.
+        UnwritableError: it cannot be made or read just now.
     """
 
     def __init__(self, path: str, columns: Mapping[str, str], application: str, partitions: int) -> None:
@@ -50,8 +53,11 @@ class Archive:
         from deltalake import DeltaTable
 
         description = json.dumps({"partitions": self._partitions})
-        DeltaTable.create(self._path, schema=self.schema, mode="ignore", partition_by=["day"], description=description)
-        self._table = DeltaTable(self._path)
+        with writing(self._path):
+            DeltaTable.create(
+                self._path, schema=self.schema, mode="ignore", partition_by=["day"], description=description
+            )
+            self._table = DeltaTable(self._path)
         made = self._table.metadata().description
         if made != description:
             raise DataError(f"{self._path} was made with {made}; the store has {description}.", "Rebuild the store.")
@@ -67,18 +73,16 @@ class Archive:
 
         Raises:
             FencedError: another archiver has appended; call ``reopen`` and read again.
+            UnwritableError: there is no room; call ``reopen``, which says what has been appended after all.
         """
         from deltalake import CommitProperties, Transaction, write_deltalake
-        from deltalake.exceptions import CommitFailedError
 
         self._refuse_moved()
         marks = [Transaction(f"{self._application}-{p}", ids.to_version(end)) for p, end in ends.items()]
-        try:
+        with writing(self._path):
             write_deltalake(
                 self._table, rows, mode="append", commit_properties=CommitProperties(app_transactions=marks)
             )
-        except CommitFailedError as error:
-            raise FencedError(f"{self._path}: another archiver was first ({error}).") from error
         self._version = self._table.version()
         self.positions |= ends
 
@@ -86,6 +90,30 @@ class Archive:
         """Reading all transactions takes a while: only when the table has a version that is not ours."""
         if self._table.version() != self._version and self._look() != self.positions:
             raise FencedError(f"{self._path}: another archiver has appended to it.")
+
+
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Turn deltalake's errors into ours.
+
+    Raises:
+        FencedError: another writer was first.
+        UnwritableError: anything else that kept the table from being written.
+    """
+    from deltalake.exceptions import CommitFailedError, DeltaError
+
+    try:
+        yield
+    except CommitFailedError as error:
+        raise FencedError(f"{path}: another archiver was first ({error}).") from error
+    except (OSError, DeltaError) as error:
+        remedy = "Make room there, or mend its permissions; until then the log waits in the store, and nothing is lost."
+        raise UnwritableError(f"The table {path} cannot be written ({_plain(str(error))}).", remedy) from error
+
+
+def _plain(message: str) -> str:
+    """One line without a terminal's colours, which deltalake puts into its messages."""
+    return " ".join(re.sub(r"\x1b\[[\d;]*m|↳", "", message).split())
 
 
 def arrow_schema(columns: Mapping[str, str]) -> pa.Schema:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lambent import keys
 from lambent.cli import Command
-from lambent.errors import FencedError, StoreError
+from lambent.errors import FencedError, StoreError, UnwritableError
 from lambent.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,13 +56,14 @@ class Archiver:
         self._intents: Archive | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Archive until ``stop`` is set, then once more what is there.
+        """Archive until ``stop`` is set, then once more what is there. A store that is gone and a full disk are waited for.
 
         Raises:
             StoreError: entries were trimmed that the table does not have.
             DataError: a table was made for another number of partitions.
         """
         from realtime.connection import UNAVAILABLE
+        from realtime.logs import fields, get_logger
         from realtime.running import until_back
 
         while not stop.is_set():
@@ -71,6 +72,10 @@ class Archiver:
                 self.round()
             except FencedError:
                 self._log = None
+            except UnwritableError as error:
+                self._log = None  # the table itself says what has arrived
+                self.metrics.failed()
+                get_logger("archiver").error(fields("table-not-writable", reason=error))
             except UNAVAILABLE:
                 until_back(stop, lambda: self.store.call("PING"), UNAVAILABLE)
             stop.wait(max(0.0, self._interval_ms / 1000 - (time.monotonic() - started_s)))
@@ -84,7 +89,7 @@ class Archiver:
             if self._log is not None:
                 self.round()
                 self._lease.release([keys.ARCHIVER])
-        except (FencedError, *UNAVAILABLE):
+        except (FencedError, UnwritableError, *UNAVAILABLE):
             pass  # whoever is next goes on from the tables
 
     def round(self) -> int:

@@ -17,6 +17,9 @@ class ArchiverMetrics:
         self.tally: Tally[str] = Tally()
         self._rows = Counter("lambent_archiver_rows", "Rows appended.", ["table"], registry=registry)
         self.commit_s = Histogram("lambent_archiver_commit_seconds", "One commit of a table.", registry=registry)
+        self._failures = Counter(
+            "lambent_archiver_failures", "Rounds in which a table could not be written.", registry=registry
+        )
         self._lag = Gauge("lambent_archiver_lag_ms", "Age of the oldest row of the last commit.", registry=registry)
 
     def archived(self, what: str, rows: int, oldest_ms: int) -> None:
@@ -25,6 +28,11 @@ class ArchiverMetrics:
         self._rows.labels("log" if what == "entries" else "intents").inc(rows)
         self._lag.set(time.time() * 1000 - oldest_ms)
 
+    def failed(self) -> None:
+        """Count a round in which a table could not be written."""
+        self.tally["failures"] += 1
+        self._failures.inc()
+
     def report(self) -> dict[str, Any]:
-        """Rows and commits so far."""
-        return {name: self.tally[name] for name in ("entries", "intents", "commits")}
+        """Rows, commits and failures so far."""
+        return {name: self.tally[name] for name in ("entries", "intents", "commits", "failures")}

@@ -5,11 +5,13 @@ A commit's user metadata is one JSON object. Looking at a table needs no JVM: ``
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lambent.errors import DataError
+from lambent.errors import DataError, UnwritableError
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -82,7 +84,8 @@ def create_clustered(spark: SparkSession, path: str, columns: Mapping[str, str],
     from delta.tables import DeltaTable as SparkTable
 
     empty = spark.createDataFrame([], ddl(columns))
-    SparkTable.createIfNotExists(spark).location(path).addColumns(empty.schema).clusterBy(by).execute()
+    with writing(path):
+        SparkTable.createIfNotExists(spark).location(path).addColumns(empty.schema).clusterBy(by).execute()
 
 
 def append(rows: DataFrame, path: str, metadata: Metadata, transaction: tuple[str, int] | None = None) -> None:
@@ -97,10 +100,34 @@ def append(rows: DataFrame, path: str, metadata: Metadata, transaction: tuple[st
     writer = rows.write.format("delta").mode("append").option("userMetadata", json.dumps(metadata))
     if transaction:
         writer = writer.option("txnAppId", transaction[0]).option("txnVersion", transaction[1])
-    writer.save(path)
+    with writing(path):
+        writer.save(path)
 
 
 def overwrite(rows: DataFrame, path: str, metadata: Metadata) -> None:
     """Replace all rows, and the schema, in one commit; older versions stay readable."""
     writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-    writer.option("userMetadata", json.dumps(metadata)).save(path)
+    with writing(path):
+        writer.option("userMetadata", json.dumps(metadata)).save(path)
+
+
+_NO_ROOM = re.compile(
+    r"No space left on device|Disk quota exceeded|File too large|Permission denied|Read-only file system"
+)
+
+
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Name the table that could not be written, and why, in place of Spark's trace.
+
+    Raises:
+        UnwritableError: there is no room for it, or for what Spark writes on the way to it.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = _NO_ROOM.search(str(error))
+        if reason is None:
+            raise
+        remedy = "Make room there and under ROOT/spark, or mend the permissions, and run it again: nothing was added."
+        raise UnwritableError(f"The table {path} cannot be written ({reason[0]}).", remedy) from error
