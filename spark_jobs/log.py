@@ -47,9 +47,16 @@ class NewEntries:
 
 
 def find_new(settings: Settings, consumed: int | None) -> NewEntries | None:
-    """What was added to ``log`` after version ``consumed`` (None: nothing is read yet); None if there is no log."""
+    """What was added to ``log`` after version ``consumed`` (None: nothing is read yet); None if there is no log yet.
+
+    Raises:
+        DataError: there was a log, and it is gone.
+    """
     path = settings.table(LOG)
     table = open_table(path)
+    if table is None and consumed is not None:
+        remedy = "Restore it, or set LAMBENT_TABLES to where it is: a new one would begin with another watermark."
+        raise DataError(f"There is no table {path}, of which version {consumed} was ingested.", remedy)
     if table is None:
         return None
     known = _files_of(path, consumed) if consumed is not None else frozenset()
@@ -97,7 +104,7 @@ def read_log(spark: SparkSession, files: Iterable[str], taxonomy: Taxonomy, part
             yield admit_entries(batch, taxonomy, partitions)
 
     entries = spark.read.schema(ddl(LOG_COLUMNS)).parquet(*files)
-    events = entries.where("kind = 'e'").select("partition", "ingest_ms", "seq", "bytes")
+    events = entries.where("kind NOT IN ('c', 'm')").select("partition", "ingest_ms", "seq", "kind", "bytes")
     return events.mapInArrow(read, ddl(ROW_COLUMNS))
 
 
@@ -114,11 +121,13 @@ def still_refused(rows: DataFrame, quarantine: DataFrame) -> DataFrame:
 
 
 def admit_entries(entries: pa.RecordBatch, taxonomy: Taxonomy, partitions: int) -> pa.RecordBatch:
-    """Put each entry through the door."""
+    """Put each entry through the door. One of a kind that nobody knows is no event either: the worker counts it too."""
     builder = RowBuilder(SOURCE_LIVE)
-    columns = (entries.column(name).to_pylist() for name in ("partition", "ingest_ms", "seq", "bytes"))
-    for p, ingest_ms, seq, data in zip(*columns, strict=True):
+    columns = (entries.column(name).to_pylist() for name in ("partition", "ingest_ms", "seq", "kind", "bytes"))
+    for p, ingest_ms, seq, kind, data in zip(*columns, strict=True):
         admitted, origin = admit(data, taxonomy), f"log/{p}"
+        if kind != "e":
+            admitted = Rejection("kind", f"the entry's field is {kind[:40]!r}; that of an event is 'e'")
         if isinstance(admitted, Event) and keys.partition(admitted.user, partitions) != p:
             admitted = Rejection("partition", "the user belongs to another partition")
         if isinstance(admitted, Event):

@@ -23,6 +23,7 @@ from lambent.tables import EVENTS, LOG, LOG_COLUMNS, QUARANTINE
 from spark_jobs import ingest
 from spark_jobs.commits import last_metadata, need_table, open_table
 from spark_jobs.files import read_files
+from spark_jobs.log import find_new
 from spark_jobs.rows import arrow_types
 from spark_jobs.snapshot import choose
 
@@ -221,6 +222,11 @@ def test_a_log_that_does_not_say_its_partitions_is_refused(settings: Settings) -
 
 def test_without_a_log_there_is_nothing_to_do(settings: Settings) -> None:
     assert ingest.ingest_log(settings).rows == 0
+
+
+def test_a_log_that_was_ingested_and_is_gone_is_told(settings: Settings) -> None:
+    with pytest.raises(DataError, match=r"There is no table .*/log, of which version 7 was ingested\. Restore it"):
+        find_new(settings, consumed=7)
 
 
 def test_events_are_readable_without_a_jvm_and_clustered_by_user(
