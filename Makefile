@@ -72,6 +72,17 @@ up: setup ## Run the whole system until Ctrl-C: store, server, worker, archiver,
 	@$(call say,The system: lambent up)
 	exec lambent up $(ARGS)
 
+.PHONY: docs docs-serve
+docs docs-serve: export NO_MKDOCS_2_WARNING := 1
+docs: setup ## Build the documentation, the reference from the code: var/site
+	@$(call say,Documentation: mkdocs)
+	mkdocs build --strict --quiet
+	printf 'Open %s, or serve it: make docs-serve\n' "$(CURDIR)/var/site/index.html"
+
+docs-serve: setup ## Show the documentation while it is written
+	@$(call say,Documentation: mkdocs serve)
+	mkdocs serve --strict --watch lambent --watch infra
+
 .PHONY: lock
 lock: setup ## Resolve pyproject.toml anew into requirements.lock
 	@$(call say,Locking pyproject.toml into requirements.lock)

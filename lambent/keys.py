@@ -106,7 +106,7 @@ def intents(p: int) -> str:
     return f"intents:{{{p}}}"
 
 
-@_family("stream", "worker", "ingest")
+@_family("stream", "worker", "law")
 def dead(p: int) -> str:
     """Stream of what a worker had to give up: fields ``id``, ``reason``, ``bytes``."""
     return f"dead:{{{p}}}"
@@ -130,7 +130,7 @@ def lease(p: int) -> str:
     return f"lease:{{{p}}}"
 
 
-@_family("string", "publish", "worker")
+@_family("string", "publish", "worker, law")
 def profile(p: int, user: str) -> str:
     """The batch profile; only ``publish`` writes it."""
     return f"profile:{{{p}}}:{user}"

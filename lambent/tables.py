@@ -11,21 +11,21 @@ LOG = "log"
 """What the streams held, byte for byte: one row an entry. Only the archiver appends; partitioned by ``day``."""
 
 LOG_COLUMNS: Mapping[str, str] = {
-    "partition": "int32",
+    "partition": "int32",  # of the stream
     "ingest_ms": "int64",  # the entry's id is ingest_ms-seq
-    "seq": "int64",
+    "seq": "int64",  # within the millisecond
     "day": "date32",  # day of ingest_ms, UTC
     "kind": "string",  # the stream entry's field: e event, c control entry, m marker
-    "bytes": "binary",
+    "bytes": "binary",  # as they were sent
 }
 
 INTENTS = "intents"
 """What was predicted: one row an event that was answered. Only the archiver appends; partitioned by ``day``."""
 
 INTENT_COLUMNS: Mapping[str, str] = {
-    "partition": "int32",
+    "partition": "int32",  # of the stream
     "committed_ms": "int64",  # the batch's entry of intents:{p} has the id committed_ms-seq
-    "seq": "int64",
+    "seq": "int64",  # within the millisecond
     "day": "date32",  # day of committed_ms, UTC
     "user": "string",
     "event_id": "string",
@@ -67,8 +67,8 @@ QUARANTINE_COLUMNS: Mapping[str, str] = {
     "origin": "string",  # the file, or log/{partition}
     "line": "int64",  # line of the file, or ingest_ms of the entry
     "seq": "int64",  # 0 for a file
-    "reason": "string",
-    "detail": "string",
+    "reason": "string",  # the code
+    "detail": "string",  # the reason in words
     "raw": "binary",  # none for a file, whose rows hold raw user ids
 }
 BECAME = "became"
