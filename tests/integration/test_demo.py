@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.readme import PROJECT
+from tests.pages import PROJECT
 
 DATA = PROJECT.parent / "shared" / "data"
 PICTURES = ["latency.png", "precision_recall.png", "reliability.png", "session.png"]

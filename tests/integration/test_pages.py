@@ -1,0 +1,91 @@
+"""What the documentation tells a reader to type is typed here, in its order, on real parts."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.pages import DOCS, PROJECT, Block, all_blocks, walk
+
+Walk = Future[dict[Block, str]]
+
+TUTORIAL = ["docs/tutorial/a-shoppers-intent.md"]
+BY_HAND = [
+    "docs/how-to/read-your-own-log.md",
+    "docs/how-to/run-the-parts-by-hand.md",
+    "docs/how-to/mend-what-was-refused.md",
+]
+KEYS_CHECK = """python - <<'PY'
+import os, re, redis
+from lambent.keys import KEYS
+
+patterns = {
+    re.compile(re.escape(key.pattern).replace(r"\\{p\\}", r"\\{\\d+\\}").replace("USER", "[A-Za-z0-9_-]{22}")): key
+    for key in KEYS
+}
+store = redis.Redis.from_url(os.environ["LAMBENT_STORE_URL"], decode_responses=True)
+seen = set()
+for name in store.scan_iter(count=1000):
+    key = next(key for pattern, key in patterns.items() if pattern.fullmatch(name))
+    seen.add(key.pattern)
+    kind, expires = store.type(name), store.pttl(name) > 0
+    assert kind in (key.kind, "none"), (name, kind)
+    assert kind in ("stream", "none") or expires == (key.lives != "for good"), (name, expires, key.lives)
+assert len(seen) >= 9, seen
+PY"""
+
+
+@pytest.fixture(scope="module")
+def walks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Walk]]:
+    """Both walks at once: most of each is the start of a Java machine."""
+    with ThreadPoolExecutor() as pool:
+        yield {
+            "tutorial": pool.submit(walk, TUTORIAL, tmp_path_factory.mktemp("tutorial")),
+            "by hand": pool.submit(walk, BY_HAND, tmp_path_factory.mktemp("by-hand"), KEYS_CHECK),
+        }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_in_the_tutorial_the_intent_to_purchase_rises_with_what_the_reader_does(walks: dict[str, Walk]) -> None:
+    said = walks["tutorial"].result()
+    acts = "".join(text for block, text in said.items() if block.text.startswith("act "))
+    purchase = [float(found) for found in re.findall(r"purchase +([\d.]+)%", acts)]
+    models = re.findall(r"model (\S+), after (\d) events", acts)
+    assert models == [("1", str(n)) for n in range(1, 7)]
+    search, *_, again, cart, bought = purchase
+    assert cart > again
+    assert cart > 1.5 * search
+    assert bought < cart
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_log_of_ones_own_is_read_run_by_hand_and_mended_as_the_pages_say(walks: dict[str, Walk]) -> None:
+    said = walks["by hand"].result()
+    assert any("every live profile is the fold of all events" in text for text in said.values())
+
+
+def test_every_command_of_the_documentation_is_typed_by_some_test() -> None:
+    typed = {*TUTORIAL, *BY_HAND, "README.md"}
+    assert {block.page for block in all_blocks("bash")} == typed
+
+
+def test_the_documentation_is_built_without_a_warning_and_fetches_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)],
+        cwd=PROJECT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) > len(list(DOCS.rglob("*.md")))
+    fetched = (
+        r'<(?:script|img|iframe)[^>]+src="(?:https?:)?//|<link[^>]+rel="stylesheet"[^>]+href="(?:https?:)?//|@import'
+    )
+    assert [page.name for page in pages if re.search(fetched, page.read_text())] == []
