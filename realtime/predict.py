@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent.control import ModelEntry, decode_control
-from lambent.errors import ModelError
+from lambent.errors import ModelError, StoreError
 from lambent.events import Rejection
 from lambent.features import FeatureSet
 from lambent.fold import Wave
@@ -45,8 +45,16 @@ class Control(msgspec.Struct, frozen=True):
 
 
 def read_control(data: bytes | None) -> Control:
-    """The state in ``control:{p}``; the empty one where the key is missing."""
-    return msgspec.json.decode(data, type=Control) if data else Control()
+    """The state in ``control:{p}``; the empty one where the key is missing.
+
+    Raises:
+        StoreError: another version has written it.
+    """
+    try:
+        return msgspec.json.decode(data, type=Control) if data else Control()
+    except msgspec.MsgspecError as error:
+        cause = f"What the control entries have set cannot be read ({error})."
+        raise StoreError(cause, "Another version has written it: run that one here too.") from error
 
 
 class Models:

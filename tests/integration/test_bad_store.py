@@ -101,6 +101,12 @@ def test_a_live_record_of_a_newer_version_stops_the_worker_in_words_before_it_is
     rig.check()
 
 
+def test_a_control_state_of_a_newer_version_stops_the_worker_in_words(rig: Rig) -> None:
+    rig.store.call("SET", keys.control(2), b'{"models":[{"type":"ensemble","version":1}]}')
+    with pytest.raises(StoreError, match="What the control entries have set cannot be read"):
+        rig.worker().turn(block_ms=0)
+
+
 def test_a_store_of_a_newer_schema_is_refused_at_the_start(rig: Rig) -> None:
     rig.store.call("HSET", keys.META, "schema", SCHEMA + 1)
     with pytest.raises(StoreError, match=r"The store has schema 2; this version knows schemas up to 1\. Upgrade"):
