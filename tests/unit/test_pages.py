@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from infra.reference import BROKEN, PAGES
+from infra.reference import PAGES
+from infra.reference.events import BROKEN
 from lambent.events import Event, Intent, admit
 from lambent.mapping import load_mapping
 from lambent.mapping.spec import CSV_ONLY, FieldsSpec, FileSpec, SourceSpec, TimeSpec

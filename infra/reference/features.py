@@ -1,0 +1,93 @@
+"""The page of the features."""
+
+from __future__ import annotations
+
+from infra.reference.markdown import code, markdown, table
+from lambent import aggregates, encoding, features, sessions
+
+
+def says(one: aggregates.Aggregate) -> str:
+    """An aggregate in words."""
+    seen = {"opens": "sessions opened", "late": "late events"}.get(one.where.mark) or (
+        f"events of type `{one.where.type}`" if one.where.type else "events"
+    )
+    half_life = f", half-life {_duration(one.half_life_ms)}" if one.half_life_ms else ""
+    if isinstance(one, aggregates.Affinity):
+        return f"{seen} by hashed `{one.by}`, {one.buckets} buckets, decayed{half_life}"
+    if isinstance(one, aggregates.Decayed):
+        return f"sum of log(1 + `{one.of}`) of {seen}, decayed{half_life}" if one.of else f"{seen}, decayed{half_life}"
+    if isinstance(one, aggregates.Earliest):
+        return "time of the oldest event"
+    if isinstance(one, aggregates.Latest):
+        return f"time of the newest of the {seen}"
+    if type(one) is aggregates.Count:
+        return f"{seen}, counted"
+    return f"{seen}: {markdown(type(one).__doc__).splitlines()[0]}"
+
+
+def _duration(ms: int) -> str:
+    days = ms / aggregates.DAY_MS
+    return f"{days:g} d" if days >= 1 else f"{ms / aggregates.HOUR_MS:g} h"
+
+
+STEP = {
+    "gap_log_s": "seconds since the session's last event",
+    "elapsed_log_s": "seconds since the session's first event",
+    "hour_sin": "time of the day, UTC", "hour_cos": "time of the day, UTC",
+    "weekday_sin": "day of the week, UTC", "weekday_cos": "day of the week, UTC",
+    "price_log": "price", "price_missing": "1 where there is no price",
+    "price_relative": "log price, less the mean of what this user has viewed (half-life 7 d)",
+    "dwell_log_s": "seconds that the visitor stayed", "dwell_missing": "1 where that is not known",
+    "events_log": "events of the session so far",
+    "product_repeated": "1 where the session has seen the product", "category_repeated": "1 where it has seen the category",
+}  # fmt: skip
+
+
+def features_page() -> str:
+    """Every feature."""
+    own = features.shop_features()
+    aggregate_rows = ((code(one.name), type(one).__name__, says(one), one.width) for one in own.profile.aggregates)
+    kinds = dict.fromkeys(type(one) for one in own.profile.aggregates)
+    step_rows = ((code(name), _step(name)) for name in own.step_floats)
+    id_rows = (
+        (code(name), len(own.taxonomy.types) if name == "type" else features.EMBEDDED[name]) for name in own.step_ids
+    )
+    return f"""# Features
+
+Declared in `lambent/features.py`, for the shipped [taxonomy](taxonomy.md). This set has the hash `{own.hash}`: what was made
+for another one is refused.
+
+## The profile
+
+What is kept of a user: {len(own.profile.aggregates)} aggregates, {len(own.profile.feature_names)} numbers. Each is a sum, a maximum
+or a minimum over single events, so that two halves of a history merge into the whole. Decay is as of the user's own clock.
+
+{table(("aggregate", "kind", "what it holds", "numbers"), aggregate_rows)}
+What the model sees of each kind:
+
+{table(("kind", "what it is"), ((one.__name__, markdown(one.__doc__).split(chr(10) * 2)[0]) for one in kinds))}
+Counts and decayed sums enter as log(1 + x). A model sees the profile as it stood when the session began.
+
+## The step
+
+What the model sees of each event. A name that ends in `log` or `log_s` is log(1 + x).
+
+{table(("number", "what it is"), step_rows)}
+And these ids, hashed: for each a row of a table that a model may learn. 0 is missing.
+
+{table(("id", "rows"), id_rows)}
+## The session
+
+A silence of more than {sessions.GAP_MS // 60_000} minutes ends a session. An event that is more than {sessions.GAP_MS // 60_000} minutes older than
+the user's clock is late and goes to the profile alone. A user silent for more than {sessions.HORIZON_MS // aggregates.DAY_MS} days starts anew.
+
+## Text
+
+Text becomes its CRC-32, at least 1; 0 is missing. Of an event these are hashed: {", ".join(map(code, encoding.TEXT_FIELDS))}.
+"""
+
+
+def _step(name: str) -> str:
+    if name.endswith("_affinity"):
+        return f"`{name.removesuffix('_affinity')}` of the profile, at this event's value, as log(1 + x)"
+    return STEP.get(name) or f"`{name.removesuffix('_log')}` events of the session so far"

@@ -1,0 +1,35 @@
+"""The page of the taxonomy and the policy."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from infra.reference.markdown import code, table
+from lambent import policy, taxonomy
+
+
+def taxonomy_page() -> str:
+    """The shipped taxonomy."""
+    shop = taxonomy.shop()
+    types = ((code(one.name), "yes" if one.intent else "", one.intent) for one in shop.types)
+    rules = ((one.intent, f"{one.threshold:.2f}", code(one.action)) for one in policy.rules_for(shop))
+    shipped = Path(inspect.getfile(taxonomy)).with_name("taxonomy.toml").read_text()
+    return f"""# Taxonomy and policy
+
+The event types of a domain, which of them are decisive, and what intent each means. The **label** of an event is the first
+decisive event that follows it in the same session; `{shop.intents[0]}` if none does.
+
+{table(("event type", "decisive", "intent"), types)}
+At most {taxonomy.MAX_TYPES} types and {taxonomy.MAX_INTENTS} intents. To serve another domain, write a file of this form and name it
+in the setting [`taxonomy`](settings.md). This is the one that is shipped:
+
+```toml
+{shipped.strip()}
+```
+
+## Policy
+
+An action is named in an intent when the probability reaches the threshold.
+
+{table(("intent", "from", "action"), rules)}"""
