@@ -81,11 +81,11 @@ def describe(groups: list[Group]) -> str:
 
     if not groups:
         return "Nothing is in quarantine."
-    lines = [f"{sum(group.rows for group in groups):,} rows are in quarantine:"]
+    lines = [f"Rows in quarantine: {sum(group.rows for group in groups):,}"]
     for group in groups:
         live = is_live(group.origin)
-        first, last = (_time(ms) if live else f"line {ms:,}" for ms in (group.first, group.last))
-        lines.append(f"{group.rows:>10,}  {group.reason:<12} {group.origin}, {first} to {last}")
+        places = (_time(place) if live else f"line {place}" for place in sorted({group.first, group.last}))
+        lines.append(f"{group.rows:>10,}  {group.reason:<12} {group.origin}, {' to '.join(places)}")
         for one in group.examples:
             where = f"{one.line}-{one.seq}" if live else f"{group.origin}:{one.line}"
             lines.append(f"            {where}: {one.detail}" + (f"  {one.raw}" if one.raw else ""))
@@ -106,18 +106,18 @@ def _write_out(arguments: argparse.Namespace, settings: Settings, chosen: Chosen
         door = Door(load_mapping(arguments.mapping), settings.load_taxonomy(), settings.user_key_bytes())
     counts = write_out(open_rows(settings, chosen), arguments.out, door, arguments.limit)
     if not arguments.json:
-        print(f"{counts['written']:,} rows are in {arguments.out}; they hold raw user ids.")
+        print(f"Rows in {arguments.out}, which holds raw user ids: {counts['written']:,}")
         for name, meaning in OUTCOMES.items():
             if counts[name]:
-                print(f"{counts[name]:,} {meaning}")
+                print(f"{meaning}: {counts[name]:,}")
     return {name: counts[name] for name in ("written", *OUTCOMES)}
 
 
 OUTCOMES = {
-    "left_out": "of files are left out: give --mapping to fetch them.",
-    "fit": "fit the mapping as they are: lambent quarantine retry --mapping takes them.",
-    "unfit": "are no short text (Parquet, or over 4 KiB): mend them in their file, or the mapping.",
-    "gone": "are no longer in their files.",
+    "left_out": "Rows of files, left out: --mapping fetches them",
+    "fit": "Rows that fit the mapping as they are, left out: lambent quarantine retry --mapping takes them",
+    "unfit": "Rows that are no short text (Parquet, or over 4 KiB), left out: mend the mapping, or their file",
+    "gone": "Rows that are no longer in their files",
 }
 """What becomes of rows that are not written out."""
 

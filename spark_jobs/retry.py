@@ -91,7 +91,8 @@ def retry(
 
     Returns:
         ``rows`` went in. Of those ``offered``, rows ``entered`` events, were ``sent`` to the log, were ``duplicates``,
-        were ``dropped`` by the mapping on purpose, were ``gone`` from their file, or were rejected again, by reason.
+        were ``dropped`` by the mapping on purpose, were ``gone`` from their file, or were rejected again, by reason;
+        ``not_offered`` are mended rows that are not open (any more), or not chosen.
 
     Raises:
         DataError: a file cannot be read. MappingError: the mapping is wrong or does not fit a file.
@@ -110,7 +111,7 @@ def retry(
     settle(settings, _retry_log(settings, what, counts))
     missing = _retry_files(settings, what, lines, counts)
     if mended is not None and len(mended) > counts["offered"]:
-        counts["not_open"] = len(mended) - counts["offered"]
+        counts["not_offered"] = len(mended) - counts["offered"]
     facts = {"missing": missing} if missing else {}
     return Report(
         JOB, counts["entered"] + counts["sent"], counts={name: n for name, n in counts.items() if n}, facts=facts
@@ -121,7 +122,10 @@ def retry(
 
 
 def _retry_log(settings: Settings, what: Retry, counts: Counter[str]) -> Iterator[Outcome]:
-    """Send those that are events by now, and say what became of each."""
+    """Send those that are events by now, and say what became of each.
+
+    One that was an event all along, in another user's partition or under another field, goes where it should have been.
+    """
     taxonomy = settings.load_taxonomy()
     rest = what.offered(settings, live=True)
     while own := list(itertools.islice(rest, ENTRIES)):

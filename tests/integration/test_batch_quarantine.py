@@ -209,10 +209,10 @@ def test_rows_written_out_and_mended_by_hand_go_in(
     rewrite(path, [rows[4], rows[3], rows[5], elsewhere])
     report = retry.retry(settings, ALL, str(shop), path)
     assert report.counts == {
-        "offered": 3, "entered": 1, "duplicates": 1, "rejected_csv": 1, "not_open": 1
+        "offered": 3, "entered": 1, "duplicates": 1, "rejected_csv": 1, "not_offered": 1
     }  # fmt: skip
     assert refused(settings) == [(4, "csv"), (7, "type"), (8, "type")]
-    assert retry.retry(settings, ALL, str(shop), path).counts == {"offered": 1, "rejected_csv": 1, "not_open": 3}
+    assert retry.retry(settings, ALL, str(shop), path).counts == {"offered": 1, "rejected_csv": 1, "not_offered": 3}
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_a_mended_entry_is_sent_once_though_the_retry_was_killed_before_its_mark
     assert retry.retry(settings, ALL, None, path).counts == {"offered": 1, "duplicates": 1}
     assert len(sent(store)) == 1
     assert [row["reason"] for row in open_rows(settings)] == ["type"]
-    assert retry.retry(settings, ALL, None, path).counts == {"not_open": 1}
+    assert retry.retry(settings, ALL, None, path).counts == {"not_offered": 1}
 
 
 def test_a_full_log_takes_nothing_and_says_so(shop_live: tuple[Settings, Valkey]) -> None:
@@ -331,11 +331,17 @@ def test_nothing_is_in_quarantine_where_there_is_no_table(settings: Settings) ->
 
 
 def test_the_command_shows_and_refuses_arguments_of_the_other_action(
-    settings: Settings, clicks: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Settings,
+    clicks: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(cli, "load_commands", lambda: {"quarantine": quarantine_command.COMMAND})
     monkeypatch.setattr(cli, "load_settings", lambda: settings)
     assert cli.main(["quarantine", "show", "--json", "--reason", "type"]) == 0
     assert json.loads(capsys.readouterr().out)["rows"] == 3
+    assert cli.main(["quarantine", "show", "--out", str(tmp_path / "rows.jsonl")]) == 0
+    assert "left out: --mapping fetches them: 5" in capsys.readouterr().out
     assert cli.main(["quarantine", "show", "--before", "2024-01-01"]) == 2
     assert cli.main(["quarantine", "retry", "--limit", "1"]) == 2
