@@ -6,7 +6,6 @@ The log takes every event now, so its ``ingest_ms`` is new; ``event_ms`` stays, 
 from __future__ import annotations
 
 import argparse
-import datetime
 import itertools
 import time
 from collections import Counter
@@ -21,6 +20,7 @@ from lambent.errors import UsageError
 from lambent.events import Event
 from lambent.progress import Progress
 from lambent.settings import Settings
+from lambent.utc import parse_time, time_text
 from realtime.pacing import AsItHappened, Due, at_once, at_rate, paced
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def replay(
                 report.accepted += accepted
                 refused += reasons
                 report.log_ms = log_time(own, report.log_ms)
-                bar.share, bar.note = share(), "" if report.log_ms is None else f"at {_in_words(report.log_ms)}"
+                bar.share, bar.note = share(), "" if report.log_ms is None else f"at {time_text(report.log_ms)}"
                 bar.update(len(own))
         except KeyboardInterrupt:
             report.stopped = True
@@ -111,10 +111,6 @@ def log_time(items: Sequence[Item], so_far_ms: int | None) -> int | None:
     """The newest ``event_ms`` so far."""
     times = [item.event_ms for item in items if isinstance(item, Event)]
     return max(times if so_far_ms is None else [so_far_ms, *times], default=None)
-
-
-def _in_words(ms: int) -> str:
-    return datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).isoformat(" ", "seconds").removesuffix("+00:00")
 
 
 def choose(rows: Iterable[Row], from_ms: int, broken: bool, report: Report) -> Iterator[Item]:
@@ -133,21 +129,6 @@ def choose(rows: Iterable[Row], from_ms: int, broken: bool, report: Report) -> I
             yield row.raw
         elif row.rejection is not None:
             report.unreadable += 1
-
-
-def parse_time(text: str) -> int:
-    """Milliseconds of an ISO 8601 time; without a zone it is UTC.
-
-    Raises:
-        UsageError: it is no such time.
-    """
-    try:
-        time_ = datetime.datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"--from {text!r} is not an ISO time.", "Write it as 2025-01-31T12:00:00Z.") from error
-    if time_.tzinfo is None:
-        time_ = time_.replace(tzinfo=datetime.UTC)
-    return round(time_.timestamp() * 1000)
 
 
 def open_door(via: str, settings: Settings) -> Door:
@@ -249,7 +230,7 @@ def describe(done: Report) -> str:
     )
     if not done.stopped:
         return line
-    reached = "" if done.log_ms is None else f" at {_in_words(done.log_ms)} of the log"
+    reached = "" if done.log_ms is None else f" at {time_text(done.log_ms)} of the log"
     under_way = f"; {done.uncertain:,} more were under way and may have arrived" if done.uncertain else ""
     return f"Stopped{reached}: {line}{under_way}."
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import datetime
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from lambent.cli import Command
 from lambent.errors import DataError, UsageError
 from lambent.settings import Settings
 from lambent.tables import EVENT_COLUMNS, EVENTS, QUARANTINE, QUARANTINE_COLUMNS
+from lambent.utc import parse_time
 from spark_jobs.commits import Metadata, append, create_clustered, last_metadata, open_table
 from spark_jobs.report import Report, Stopwatch, keep, run_job
 from spark_jobs.session import spark_session, told_plainly
@@ -243,24 +243,8 @@ def ingest(arguments: argparse.Namespace, settings: Settings) -> Report:
         return ingest_new_log(settings)
     if not arguments.mapping:
         raise UsageError("Files need --mapping.", "Shipped: lambent, rees46, taobao; or write a TOML file.")
-    before_ms = parse_time(arguments.before)
+    before_ms = parse_time(arguments.before) if arguments.before else None
     return timed(settings, lambda: ingest_files(settings, arguments.file, arguments.mapping, before_ms))
-
-
-def parse_time(text: str | None) -> int | None:
-    """Milliseconds since 1970-01-01 UTC of an ISO 8601 time.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if not text:
-        return None
-    try:
-        time = datetime.datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{text!r} is not an ISO 8601 time.", "Write 2019-10-01T02:30:00Z.") from error
-    utc = time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
-    return (utc - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(milliseconds=1)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lambent.cli import Command
 from lambent.errors import UsageError
 from lambent.settings import Settings
+from lambent.utc import parse_time, time_text
 
 if TYPE_CHECKING:
     from spark_jobs.quarantine import Chosen, Group
@@ -84,16 +84,12 @@ def describe(groups: list[Group]) -> str:
     lines = [f"Rows in quarantine: {sum(group.rows for group in groups):,}"]
     for group in groups:
         live = is_live(group.origin)
-        places = (_time(place) if live else f"line {place}" for place in sorted({group.first, group.last}))
+        places = (time_text(place) if live else f"line {place}" for place in sorted({group.first, group.last}))
         lines.append(f"{group.rows:>10,}  {group.reason:<12} {group.origin}, {' to '.join(places)}")
         for one in group.examples:
             where = f"{one.line}-{one.seq}" if live else f"{group.origin}:{one.line}"
             lines.append(f"            {where}: {one.detail}" + (f"  {one.raw}" if one.raw else ""))
     return "\n".join(lines)
-
-
-def _time(ms: int) -> str:
-    return datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).isoformat(" ", "seconds")
 
 
 def _write_out(arguments: argparse.Namespace, settings: Settings, chosen: Chosen) -> Any:
@@ -123,10 +119,10 @@ OUTCOMES = {
 
 
 def _retry(arguments: argparse.Namespace, settings: Settings, chosen: Chosen) -> Any:
-    from spark_jobs.ingest import parse_time, timed
+    from spark_jobs.ingest import timed
     from spark_jobs.retry import retry
 
-    before_ms = parse_time(arguments.before)
+    before_ms = parse_time(arguments.before) if arguments.before else None
     report = timed(settings, lambda: retry(settings, chosen, arguments.mapping, arguments.file, before_ms))
     if not arguments.json:
         print(report.sentence())

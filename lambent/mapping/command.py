@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lambent.cli import Command, Failed
 from lambent.settings import USER_KEY_BYTES, Settings
+from lambent.utc import time_text
 
 if TYPE_CHECKING:
     from lambent.mapping.validation import Validation
@@ -72,7 +72,7 @@ def describe(found: Validation) -> str:
     lines.append(f"  rows      {found.rows:,}: {_counts(found)}")
     if found.first_ms is not None and found.last_ms is not None:
         lines.append(f"  types     {_listed(found.types)}")
-        lines.append(f"  time      {_time(found.first_ms)} to {_time(found.last_ms)}")
+        lines.append(f"  time      {time_text(found.first_ms)} to {time_text(found.last_ms)}")
         lines.append(f"  users     {found.users:,}")
     if found.rejected:
         lines.append(f"  rejected  {_listed(found.rejected)}")
@@ -97,10 +97,6 @@ def _verdict(found: Validation) -> str:
 
 def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
-
-
-def _time(ms: int) -> str:
-    return datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).isoformat(" ", "seconds")
 
 
 COMMAND = Command(

@@ -118,12 +118,6 @@ def test_a_file_that_is_damaged_further_on_adds_nothing_and_is_named(
     assert not read(settings, EVENTS)
 
 
-def test_times_are_iso_8601_in_utc_unless_they_say_otherwise() -> None:
-    assert ingest.parse_time("1970-01-01T00:00:01") == ingest.parse_time("1970-01-01T01:00:01+01:00") == 1_000
-    with pytest.raises(UsageError, match="yesterday"):
-        ingest.parse_time("yesterday")
-
-
 # --- the log -----------------------------------------------------------------------------------------------------------
 
 

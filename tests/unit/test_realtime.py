@@ -28,7 +28,7 @@ from realtime.intent import describe
 from realtime.logs import fields
 from realtime.metrics import WorkerMetrics
 from realtime.model import read_manifest
-from realtime.replay import parse_time, replay
+from realtime.replay import replay
 from realtime.users import duplicates, remember
 from realtime.worker import parse_partitions
 
@@ -122,12 +122,6 @@ def test_through_both_doors_every_user_keeps_one_door_and_the_order() -> None:
         events = [item for item in door.items if isinstance(item, Event)]
         for _, own in itertools.groupby(sorted(events, key=lambda e: e.user), key=lambda e: e.user):
             assert [e.event_ms for e in own] == sorted(e.event_ms for e in events if e.user == _)
-
-
-def test_times_without_a_zone_are_utc() -> None:
-    assert parse_time("2025-01-06T00:00:00") == parse_time("2025-01-06T01:00:00+01:00") == 1_736_121_600_000
-    with pytest.raises(UsageError, match="ISO"):
-        parse_time("yesterday")
 
 
 def test_the_report_holds_exact_percentiles_and_a_whole_histogram() -> None:
