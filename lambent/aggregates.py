@@ -1,9 +1,9 @@
-"""Mergeable aggregates: one declaration each, from which come its numpy form, its SQL and its model features.
+"""Mergeable aggregates: one declaration each, which batch, worker, table, store and model all read.
 
-An aggregate is a commutative monoid over single events: ``lift`` says what one event is worth, ``combine`` joins two
-values, ``identity`` is the value of no event. ``update(state, event)`` is ``merge(state, lift(event))``; nothing else is
-ever needed, so batch and live cannot differ. Values that decay are kept as of the user's clock:
-``decayed(h) = Σ value · 2^(−age/h)``.
+An aggregate is a commutative monoid over single events: ``where`` says which events count, ``worth`` and ``cell`` what
+one adds and where, ``combine`` joins two values, ``identity`` is the value of no event. ``update(state, event)`` is
+``merge(state, lift(event))``; nothing else is ever needed, so batch and live cannot differ. Values that decay are kept
+as of the user's clock: ``decayed(h) = Σ value · 2^(−age/h)``.
 """
 
 from __future__ import annotations
@@ -38,10 +38,6 @@ class Where:
             return np.asarray(events["type"] == taxonomy.type_code[self.type])
         return np.ones(len(events), dtype=bool)
 
-    def sql(self, taxonomy: Taxonomy) -> str:
-        """The same as a SQL condition over the encoded columns."""
-        return self.mark or (f"type = {taxonomy.type_code[self.type]}" if self.type else "TRUE")
-
 
 ALL = Where()
 
@@ -61,13 +57,25 @@ class Aggregate:
     half_life_ms: ClassVar[int] = 0
     of: ClassVar[str] = ""
 
-    def lift(self, events: Events, taxonomy: Taxonomy) -> Block:
-        """[n, width] what each event alone is worth, as of its own time."""
-        return self.where.rows(events, taxonomy).astype(self.dtype)[:, None]
+    def missing(self, events: Events) -> NDArray[np.bool_] | None:
+        """[n] true for the events that lack what is counted; None: no event does."""
+        return None
 
-    def sql(self, taxonomy: Taxonomy) -> str:
-        """The aggregate over a group of encoded events, ``clock_ms`` being the user's clock."""
-        return f"count_if({self.where.sql(taxonomy)})"
+    def worth(self, events: Events) -> NDArray[Any]:
+        """[n] what events that count are worth, as of their own time."""
+        return np.ones(len(events), self.dtype)
+
+    def cell(self, events: Events) -> NDArray[np.int64]:
+        """[n] the column of the block to which events that count are added."""
+        return np.zeros(len(events), np.int64)
+
+    def lift(self, events: Events, taxonomy: Taxonomy) -> Block:
+        """[n, width] what each event alone is worth: the slow, obvious form."""
+        block = np.full((len(events), self.width), self.identity, self.dtype)
+        counts, missing = self.where.rows(events, taxonomy), self.missing(events)
+        rows = np.flatnonzero(counts if missing is None else counts & ~missing)
+        block[rows, self.cell(events[rows])] = self.worth(events[rows])
+        return block
 
     @staticmethod
     def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
@@ -92,11 +100,8 @@ class Latest(Aggregate):
     group: ClassVar[str] = "latest"
     of: ClassVar[str] = "t_ms"
 
-    def lift(self, events: Events, taxonomy: Taxonomy) -> Block:
-        return np.where(self.where.rows(events, taxonomy), events["t_ms"], self.identity)[:, None]
-
-    def sql(self, taxonomy: Taxonomy) -> str:
-        return f"coalesce(max(CASE WHEN {self.where.sql(taxonomy)} THEN t_ms END), {self.identity}L)"
+    def worth(self, events: Events) -> NDArray[Any]:
+        return np.asarray(events["t_ms"])
 
     @staticmethod
     def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
@@ -110,9 +115,6 @@ class Earliest(Latest):
     identity: ClassVar[int] = np.iinfo(np.int64).max
     combine: ClassVar[np.ufunc] = np.minimum
     group: ClassVar[str] = "earliest"
-
-    def sql(self, taxonomy: Taxonomy) -> str:
-        return f"coalesce(min(CASE WHEN {self.where.sql(taxonomy)} THEN t_ms END), {self.identity}L)"
 
     @staticmethod
     def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
@@ -136,20 +138,11 @@ class Decayed(Aggregate):
     dtype: ClassVar[str] = "f8"
     group: ClassVar[str] = "decayed"
 
-    def lift(self, events: Events, taxonomy: Taxonomy) -> Block:
-        rows = self.where.rows(events, taxonomy)
+    def worth(self, events: Events) -> NDArray[Any]:
         if not self.of:
-            return rows.astype("f8")[:, None]
-        rows &= ~np.isnan(events[self.of])
-        return np.log1p(np.where(rows, events[self.of], 0.0))[:, None]
-
-    def sql(self, taxonomy: Taxonomy) -> str:
-        return self._sum_sql(self.where.sql(taxonomy))
-
-    def _sum_sql(self, condition: str) -> str:
-        value = f"log1p({self.of})" if self.of else "1D"
-        weight = f"power(2D, (t_ms - clock_ms) / {float(self.half_life_ms)}D)"
-        return f"coalesce(sum(CASE WHEN {condition} THEN {value} * {weight} END), 0D)"
+            return super().worth(events)
+        values = events[self.of]
+        return np.log1p(np.where(np.isnan(values), 0.0, values))
 
     @staticmethod
     def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
@@ -171,17 +164,9 @@ class Affinity(Decayed):
         """One column a bucket."""
         return self.buckets
 
-    def lift(self, events: Events, taxonomy: Taxonomy) -> Block:
-        rows = self.where.rows(events, taxonomy) & (events[self.by] != 0)
-        block = np.zeros((len(events), self.buckets))
-        block[np.arange(len(events)), self.bucket(events)] = rows
-        return block
+    def missing(self, events: Events) -> NDArray[np.bool_]:
+        return np.asarray(events[self.by] == 0)
 
-    def bucket(self, events: Events) -> NDArray[np.int64]:
+    def cell(self, events: Events) -> NDArray[np.int64]:
         """[n] the bucket of each event; a missing text gets one too, so look at the text before it is used."""
         return events[self.by].astype(np.int64) % self.buckets
-
-    def sql(self, taxonomy: Taxonomy) -> str:
-        seen = f"{self.where.sql(taxonomy)} AND {self.by} <> 0"
-        sums = (self._sum_sql(f"{seen} AND {self.by} % {self.buckets} = {bucket}") for bucket in range(self.buckets))
-        return f"array({', '.join(sums)})"

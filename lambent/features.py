@@ -85,6 +85,11 @@ class FeatureSet:
 
 
 @functools.cache
+def feature_set(taxonomy: Taxonomy, aggregates: tuple[Aggregate, ...] | None = None) -> FeatureSet:
+    """The feature set, made once: what a task on another machine calls for each chunk of its rows."""
+    return FeatureSet(taxonomy, aggregates)
+
+
 def shop_features() -> FeatureSet:
     """The features of the shipped taxonomy."""
-    return FeatureSet(shop())
+    return feature_set(shop())

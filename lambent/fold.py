@@ -84,7 +84,7 @@ def fold(features: FeatureSet, state: FoldState, user: Rows, events: Events, til
         tile_ms: tile width on the ingest clock; 0 means one tile for all.
     """
     waves = wave_rows(user)
-    expired = _mark(state, waves, user, events)
+    expired = _mark(state, user, events)
     lifted = features.profile.lift(events)
     start_ms = events["ingest_ms"] // tile_ms * tile_ms if tile_ms else np.zeros(len(events), np.int64)
     for rows in waves:
@@ -93,6 +93,26 @@ def fold(features: FeatureSet, state: FoldState, user: Rows, events: Events, til
         _turn_tiles(features, state, users, start_ms[rows])
         yield from _step(features, state, rows, users, seen)
         state.tile[users] = features.profile.merge(state.tile[users], lifted[rows])
+
+
+def fold_profiles(features: FeatureSet, base: Profiles, user: Rows, events: Events) -> Profiles:
+    """[users] profiles after more events: the batch form, which needs no waves, since it takes no model's step.
+
+    Args:
+        features: the feature set.
+        base: [users] profiles of what came before, in the log's order; the identity where nothing did.
+        user: [n] index of each event's user.
+        events: [n] each user's events in the log's order, without duplicates; ``opens`` and ``late`` are set here.
+    """
+    expired = np.flatnonzero(session_fold.mark(base["clock_ms"], user, events))
+    if len(expired):
+        newest = np.full(len(base), -1)
+        np.maximum.at(newest, user[expired], expired)
+        base = base.copy()
+        base[newest >= 0] = features.profile.identity(1)
+        kept = np.arange(len(events)) >= newest[user]
+        user, events = user[kept], events[kept]
+    return features.profile.merge(base, features.profile.fold(events, user, len(base)))
 
 
 def wave_rows(user: Rows) -> list[Rows]:
@@ -104,17 +124,10 @@ def wave_rows(user: Rows) -> list[Rows]:
     return np.split(order[by_rank], np.cumsum(np.bincount(rank))[:-1]) if len(user) else []
 
 
-def _mark(state: FoldState, waves: list[Rows], user: Rows, events: Events) -> NDArray[np.bool_]:
+def _mark(state: FoldState, user: Rows, events: Events) -> NDArray[np.bool_]:
     for profiles in (state.base, state.tile):
         np.maximum(state.sessions["clock_ms"], profiles["clock_ms"], out=state.sessions["clock_ms"])
-    clock_ms = state.sessions["clock_ms"].copy()
-    expired = np.zeros(len(events), bool)
-    for rows in waves:
-        seen = events[rows]
-        expired[rows] = session_fold.mark(clock_ms[user[rows]], seen)
-        events[rows] = seen
-        clock_ms[user[rows]] = np.maximum(clock_ms[user[rows]], seen["t_ms"])
-    return expired
+    return session_fold.mark(state.sessions["clock_ms"], user, events)
 
 
 def _reset(features: FeatureSet, state: FoldState, users: Rows, events: Events) -> None:

@@ -51,7 +51,7 @@ class Lifter:
         for mark, columns in self._marks:
             counts[:, columns] &= events[mark][:, None]
         for affinity, columns in self._affinities:
-            bucket = np.where(events[affinity.by] == 0, -1, affinity.bucket(events))
+            bucket = np.where(events[affinity.by] == 0, -1, affinity.cell(events))
             counts[:, columns] &= bucket[:, None] == np.arange(affinity.buckets)
         block = np.full(counts.shape, self._identity, self._dtype)
         np.copyto(block, self._worth_of(events, counts.shape), where=counts)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.aggregates import Aggregate, Block
+from lambent.aggregates import Aggregate, Block, Where
 from lambent.encoding import Events
 from lambent.lifting import Lifter
 from lambent.taxonomy import Taxonomy
@@ -43,6 +43,9 @@ class Layout:
         fields = [(group, members[0].dtype, (widths[group],)) for group, members in self.groups.items()]
         self.dtype = np.dtype([("clock_ms", "i8"), *fields])
         self._lifters = {group: Lifter(members, taxonomy) for group, members in self.groups.items()}
+        self._by_where: dict[Where, list[Aggregate]] = {}
+        for aggregate in self.aggregates:
+            self._by_where.setdefault(aggregate.where, []).append(aggregate)
         self._half_lives_ms, self._half_life_of = np.unique(self.half_lives_ms, return_inverse=True)
 
     @functools.cached_property
@@ -104,13 +107,26 @@ class Layout:
     def fold(self, events: Events, user: NDArray[np.int64], users: int) -> Profiles:
         """[users] profiles of marked events ``events`` [n] of users ``user`` [n], in any order: the batch form.
 
-        A sum over each user's lifted events, rebased to the user's last clock.
+        An event touches only the few cells to which it is worth something, whatever the number of aggregates.
         """
-        lifted = self.lift(events)
         profiles = self.identity(users)
-        np.maximum.at(profiles["clock_ms"], user, lifted["clock_ms"])
-        age_ms = lifted["clock_ms"] - profiles["clock_ms"][user]
-        for group, members in self.groups.items():
-            values = lifted[group] * self.weight(age_ms) if group == "decayed" else lifted[group]
-            members[0].combine.at(profiles[group], user, values)
+        np.maximum.at(profiles["clock_ms"], user, events["t_ms"])
+        weight = self._decay(events["t_ms"] - profiles["clock_ms"][user])
+        for where, members in self._by_where.items():
+            rows = np.flatnonzero(where.rows(events, self.taxonomy))
+            seen, own = events[rows], user[rows]
+            decay = {half_life_ms: by_event[rows] for half_life_ms, by_event in weight.items()}
+            for aggregate in members:
+                worth, cell = aggregate.worth(seen), own * aggregate.width + aggregate.cell(seen)
+                if aggregate.half_life_ms:
+                    worth = worth * decay[aggregate.half_life_ms]
+                if (missing := aggregate.missing(seen)) is not None:
+                    worth, cell = worth[~missing], cell[~missing]
+                values = np.full(users * aggregate.width, aggregate.identity, aggregate.dtype)
+                aggregate.combine.at(values, cell, worth)
+                self.block(profiles, aggregate)[:] = values.reshape(users, aggregate.width)
         return profiles
+
+    def _decay(self, age_ms: NDArray[np.int64]) -> dict[int, NDArray[np.float64]]:
+        """By half-life in ms: [n] ``2^(age/h)``."""
+        return {int(half_life_ms): np.exp2(age_ms / half_life_ms) for half_life_ms in self._half_lives_ms}

@@ -1,4 +1,4 @@
-"""A user's clock and sessions, in numpy and in SQL, and the session's own fold.
+"""A user's clock and sessions, and the session's own fold.
 
 The clock is ``c = max(t)`` so far. An event with ``t > c + 30 min`` opens a session; one with ``t < c - 30 min`` is late
 and goes to the profile only. A user silent for longer than the horizon starts from the identity.
@@ -20,8 +20,11 @@ NEVER_MS = 0
 Sessions = NDArray[np.void]
 """A structured array of ``session_dtype``."""
 
-IN_LOG_ORDER = "PARTITION BY user ORDER BY source, ingest_ms, seq, event_id"
-"""SQL window of a user's order: files (source 0) before the live log (source 1)."""
+IN_LOG_ORDER = ("user", "source", "ingest_ms", "seq", "event_id")
+"""Columns of ``events`` that put a user's events into the log's order: files (source 0) before the live log (source 1)."""
+
+_APART_MS = 1 << 43
+"""More than any time that is admitted: keeps the clocks of users apart who lie side by side."""
 
 
 def session_dtype(taxonomy: Taxonomy) -> np.dtype[np.void]:
@@ -39,21 +42,33 @@ def session_dtype(taxonomy: Taxonomy) -> np.dtype[np.void]:
     )
 
 
-def mark(clock_ms: NDArray[np.int64], events: Events) -> NDArray[np.bool_]:
-    """Set ``opens`` and ``late`` of one event a user, in place.
+def mark(clock_ms: NDArray[np.int64], user: NDArray[np.int64], events: Events) -> NDArray[np.bool_]:
+    """Set ``opens`` and ``late``, in place.
 
     Args:
-        clock_ms: [n] the users' clocks before the events; ``NEVER_MS`` where there is none.
-        events: [n] one event of each user.
+        clock_ms: [users] their clocks before the events; ``NEVER_MS`` where there is none.
+        user: [n] index of each event's user; at most 2^20 different ones.
+        events: [n] each user's events in the log's order.
 
     Returns:
         [n] true where the user was silent for longer than the horizon and starts from the identity.
     """
-    t_ms = events["t_ms"]
-    known = clock_ms != NEVER_MS
-    events["opens"] = ~known | (t_ms > clock_ms + GAP_MS)
-    events["late"] = known & (t_ms < clock_ms - GAP_MS)
-    return known & (t_ms > clock_ms + HORIZON_MS)
+    t_ms, before_ms = events["t_ms"], clock_before(clock_ms, user, events["t_ms"])
+    known = before_ms != NEVER_MS
+    events["opens"] = ~known | (t_ms > before_ms + GAP_MS)
+    events["late"] = known & (t_ms < before_ms - GAP_MS)
+    return known & (t_ms > before_ms + HORIZON_MS)
+
+
+def clock_before(clock_ms: NDArray[np.int64], user: NDArray[np.int64], t_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[n] the user's clock before each event: one running maximum over all users, each lifted above the one before."""
+    order = np.argsort(user, kind="stable")
+    own, time_ms = user[order], t_ms[order]
+    lift_ms = np.cumsum(np.diff(own, prepend=own[:1]) != 0) * _APART_MS
+    newest_ms = np.maximum.accumulate(time_ms + lift_ms)
+    before_ms = np.empty_like(t_ms)
+    before_ms[order] = np.maximum(clock_ms[own], np.concatenate([[0], newest_ms[:-1]])[: len(own)] - lift_ms)
+    return before_ms
 
 
 def starts(sessions: Sessions, events: Events) -> NDArray[np.bool_]:
@@ -83,17 +98,3 @@ def bit(hashes: NDArray[np.uint32]) -> NDArray[np.uint64]:
     """[n] one bit of 64 for each hash; no bit for 0, which means missing."""
     bits = np.uint64(1) << (hashes.astype(np.uint64) % np.uint64(64))
     return np.where(hashes == 0, np.uint64(0), bits)
-
-
-def marks_sql() -> dict[str, str]:
-    """``opens``, ``late`` and ``expired`` as SQL over columns ``t_ms`` and ``previous_clock_ms`` (NULL: none)."""
-    return {
-        "opens": f"previous_clock_ms IS NULL OR t_ms > previous_clock_ms + {GAP_MS}L",
-        "late": f"coalesce(t_ms < previous_clock_ms - {GAP_MS}L, FALSE)",
-        "expired": f"coalesce(t_ms > previous_clock_ms + {HORIZON_MS}L, FALSE)",
-    }
-
-
-def previous_clock_sql() -> str:
-    """The user's clock before each event, as a SQL window over ``t_ms``."""
-    return f"max(t_ms) OVER ({IN_LOG_ORDER} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"

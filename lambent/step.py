@@ -88,7 +88,7 @@ def _affinity(
     events: Events,
     clock_ms: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    column = features.profile.column[affinity.name] + affinity.bucket(events)
+    column = features.profile.column[affinity.name] + affinity.cell(events)
     value = _decayed_at(features, column, base, tile, clock_ms)
     return np.where(events[affinity.by] == 0, 0.0, np.log1p(value))
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lambent.profile import Layout
+
 LOG = "log"
 """What the streams held, byte for byte: one row an entry. Only the archiver appends; partitioned by ``day``."""
 
@@ -77,7 +79,25 @@ DROPPED = "-"
 """The row was none that is wanted: a mended mapping drops it on purpose."""
 
 PROFILES = "profiles"
-"""One row a user: ``user``, ``clock_ms``, a column an aggregate. The commit's metadata names the snapshot (V, T)."""
+"""One row a user: see ``profile_columns``. The commit's metadata names the snapshot (V, T) of the whole table."""
+
+
+def profile_columns(layout: Layout) -> Mapping[str, str]:
+    """Columns of ``profiles``: the user, a column an aggregate, and what the row is made from."""
+    kinds = {"i8": "int64", "f8": "double"}
+    values = {
+        one.name: kinds[one.dtype] if one.width == 1 else f"list<{kinds[one.dtype]}>" for one in layout.aggregates
+    }
+    return {
+        "user": "string",
+        "clock_ms": "int64",  # the user's clock, as of which what decays is told
+        **values,
+        "source": "int8",  # the largest of the user's events: whether the live log has begun
+        "features": "string",  # hash of the feature set
+        "events_version": "int64",  # the snapshot (V, T) at which the row last changed
+        "cutoff_ms": "int64",
+    }
+
 
 TRAINING_SESSIONS = "training_sessions"
 """One row a session that has ended; see ``training.session_rows``."""

@@ -28,6 +28,8 @@ SQL_TYPES = {
     "date32": "DATE",
     "map<string,string>": "MAP<STRING, STRING>",
     "list<float>": "ARRAY<FLOAT>",
+    "list<double>": "ARRAY<DOUBLE>",
+    "list<int64>": "ARRAY<BIGINT>",
     "list<int32>": "ARRAY<INT>",
     "list<int8>": "ARRAY<TINYINT>",
 }
@@ -68,6 +70,11 @@ def need_table(path: str, remedy: str, version: int | None = None) -> DeltaTable
     return table
 
 
+def load_table(spark: SparkSession, path: str, version: int) -> DataFrame:
+    """The rows of one version of a table."""
+    return spark.read.format("delta").option("versionAsOf", version).load(path)
+
+
 def last_metadata(table: DeltaTable | None) -> Metadata:
     """The metadata of the newest commit that has any: of a job, not of an OPTIMIZE after it. Empty if there is none."""
     if table is None:
@@ -80,12 +87,13 @@ def last_metadata(table: DeltaTable | None) -> Metadata:
 
 
 def create_clustered(spark: SparkSession, path: str, columns: Mapping[str, str], by: str) -> None:
-    """Make an empty table clustered by one column, unless it is there."""
+    """Make an empty table clustered by one column, that says what was added between two versions; unless it is there."""
     from delta.tables import DeltaTable as SparkTable
 
     empty = spark.createDataFrame([], ddl(columns))
+    table = SparkTable.createIfNotExists(spark).location(path).addColumns(empty.schema).clusterBy(by)
     with writing(path):
-        SparkTable.createIfNotExists(spark).location(path).addColumns(empty.schema).clusterBy(by).execute()
+        table.property("delta.enableChangeDataFeed", "true").execute()
 
 
 def append(rows: DataFrame, path: str, metadata: Metadata, transaction: tuple[str, int] | None = None) -> None:

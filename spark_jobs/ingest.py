@@ -19,7 +19,7 @@ from lambent.errors import DataError, UsageError
 from lambent.settings import Settings
 from lambent.tables import EVENT_COLUMNS, EVENTS, QUARANTINE, QUARANTINE_COLUMNS
 from lambent.utc import parse_time
-from spark_jobs.commits import Metadata, append, create_clustered, last_metadata, open_table
+from spark_jobs.commits import Metadata, append, create_clustered, last_metadata, load_table, open_table
 from spark_jobs.report import Report, Stopwatch, keep, run_job
 from spark_jobs.session import spark_session, told_plainly
 
@@ -136,8 +136,7 @@ def write_events(spark: SparkSession, target: Target, rows: DataFrame, metadata:
     if target.version < 0:
         create_clustered(spark, path, EVENT_COLUMNS, by="user")
     else:
-        events = spark.read.format("delta").option("versionAsOf", target.version).load(path)
-        known = events.select("event_id")
+        known = load_table(spark, path, target.version).select("event_id")
     said = {**target.metadata, **metadata, "run": run}
     append(first_copies(rows, known), path, said, (WRITER, max(target.version, 0) + 1))
     table = open_table(path)

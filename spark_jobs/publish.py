@@ -16,33 +16,21 @@ from typing import TYPE_CHECKING, Any
 from lambent import keys
 from lambent.errors import DataError, StoreError
 from lambent.features import FeatureSet
-from lambent.profile import Profiles
 from lambent.progress import Progress
 from lambent.records import encode_profiles
 from lambent.settings import Settings
 from lambent.tables import PROFILES
 from spark_jobs.commits import last_metadata, need_table
+from spark_jobs.profile_rows import from_arrow
 from spark_jobs.report import Report, Stopwatch, keep, run_job
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     import redis
 
 JOB = "publish"
 BATCH_USERS = 8_192
 ROLLBACKS = 3
 """How many of the last published snapshots may be rolled back to; the worker keeps the tiles since the oldest."""
-
-
-def from_arrow(features: FeatureSet, batch: pa.RecordBatch) -> Profiles:
-    """Rows of the table ``profiles`` as a structured array."""
-    profiles = features.profile.identity(batch.num_rows)
-    profiles["clock_ms"] = batch.column("clock_ms").to_numpy()
-    for aggregate in features.profile.aggregates:
-        column = batch.column(aggregate.name)
-        values = column.flatten() if column.type.num_fields else column  # an affinity is a list
-        features.profile.block(profiles, aggregate)[:] = values.to_numpy().reshape(-1, aggregate.width)
-    return profiles
 
 
 def by_partition(users: Sequence[str], values: Sequence[bytes], partitions: int) -> dict[int, dict[str, bytes]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lambent.events import Event, Rejection
 from lambent.tables import EVENT_COLUMNS, QUARANTINE_COLUMNS
 
@@ -89,7 +91,17 @@ def arrow_types(columns: Mapping[str, str]) -> dict[str, pa.DataType]:
     composed = {
         "map<string,string>": pa.map_(pa.string(), pa.string()),
         "list<float>": pa.list_(pa.float32()),
+        "list<double>": pa.list_(pa.float64()),
+        "list<int64>": pa.list_(pa.int64()),
         "list<int32>": pa.list_(pa.int32()),
         "list<int8>": pa.list_(pa.int8()),
     }
     return {name: composed.get(kind) or pa.type_for_alias(kind) for name, kind in columns.items()}
+
+
+def lists(values: np.ndarray, lengths: np.ndarray) -> pa.Array:
+    """Rows of flat values, ``lengths`` of them each."""
+    import pyarrow as pa
+
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))

@@ -1,23 +1,21 @@
-"""The snapshot (V, T): which events a build sees, encoded and marked as the fold marks them, by column expressions alone."""
+"""The snapshot (V, T): which events a build sees, which are new since another, and the events as numbers."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 from typing import TYPE_CHECKING
 
 from lambent.encoding import encoded_sql
 from lambent.errors import UsageError
-from lambent.sessions import IN_LOG_ORDER, marks_sql, previous_clock_sql
+from lambent.sessions import IN_LOG_ORDER
 from lambent.settings import Settings
-from lambent.tables import EVENTS, SOURCE_FILE
+from lambent.tables import EVENT_COLUMNS, EVENTS, SOURCE_FILE, SOURCE_LIVE
 from lambent.taxonomy import Taxonomy
-from spark_jobs.commits import Metadata, last_metadata, need_table
+from spark_jobs.commits import Metadata, last_metadata, load_table, need_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-IDENTITY = ("user", "source", "seq", "event_id")
-"""What orders a user's events, besides ``ingest_ms``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +60,12 @@ def choose(settings: Settings, version: int | None = None, cutoff_ms: int | None
     return Snapshot(table.version(), cutoff_ms)
 
 
-def events_of(spark: SparkSession, settings: Settings, snapshot: Snapshot) -> DataFrame:
-    """The events that the snapshot sees, as they are in the table."""
-    reader = spark.read.format("delta").option("versionAsOf", snapshot.events_version)
-    return included(reader.load(settings.table(EVENTS)), snapshot.cutoff_ms)
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of jobs that read a snapshot."""
+    parser.add_argument("--events-version", type=int, metavar="V", help="version of events; default: the newest")
+    parser.add_argument(
+        "--cutoff-ms", type=int, metavar="T", help="cut-off on the ingest clock; default: the watermark's"
+    )
 
 
 def included(events: DataFrame, cutoff_ms: int) -> DataFrame:
@@ -73,22 +73,28 @@ def included(events: DataFrame, cutoff_ms: int) -> DataFrame:
     return events.where(f"source = {SOURCE_FILE} OR ingest_ms < {cutoff_ms}L")
 
 
+def added_since(spark: SparkSession, path: str, old: Snapshot, new: Snapshot) -> DataFrame:
+    """Events that ``new`` sees and ``old`` does not, of ``EVENT_COLUMNS``.
+
+    They were added to the table after V, or lie between the cut-offs on the ingest clock. Reading them fails where a
+    version since ``old`` is vacuumed (``is_vacuumed``).
+    """
+    held_back = f"source = {SOURCE_LIVE} AND ingest_ms >= {old.cutoff_ms}L AND ingest_ms < {new.cutoff_ms}L"
+    rows = load_table(spark, path, old.events_version).where(held_back)
+    if new.events_version > old.events_version:
+        changes = spark.read.format("delta").option("readChangeFeed", "true")
+        span = changes.option("startingVersion", old.events_version + 1).option("endingVersion", new.events_version)
+        rows = rows.unionByName(included(span.load(path), new.cutoff_ms).select(*EVENT_COLUMNS))
+    return rows
+
+
+def is_vacuumed(error: Exception) -> bool:
+    """Whether a read has failed because its version's files, or its part of the table's log, are cleaned up."""
+    return any(sign in str(error) for sign in ("FILE_NOT_EXIST", "FileNotFoundException", "DELTA_FILE_NOT_FOUND"))
+
+
 def encoded(events: DataFrame, taxonomy: Taxonomy) -> DataFrame:
     """Events as numbers (``encoding.EVENT_DTYPE`` less ``id`` and the marks), with what orders them."""
-    columns = (f"{sql} AS {name}" for name, sql in encoded_sql(taxonomy).items())
-    return events.selectExpr(*IDENTITY, *columns)
-
-
-def marked(events: DataFrame) -> DataFrame:
-    """Encoded events with ``opens``, ``late``, and the user's ``clock_ms``, since the last silence beyond the horizon.
-
-    One shuffle, by user; all windows share its order.
-    """
-    clocked = events.selectExpr("*", f"{previous_clock_sql()} AS previous_clock_ms")
-    with_marks = clocked.selectExpr("*", *(f"{sql} AS {name}" for name, sql in marks_sql().items()))
-    so_far = f"sum(CAST(expired AS INT)) OVER ({IN_LOG_ORDER} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
-    lives = with_marks.selectExpr("*", f"{so_far} AS life")
-    whole = lives.selectExpr(
-        "*", "max(life) OVER (PARTITION BY user) AS last_life", "max(t_ms) OVER (PARTITION BY user) AS clock_ms"
-    )
-    return whole.where("life = last_life").select(*events.columns, "opens", "late", "clock_ms")
+    numbers = encoded_sql(taxonomy)
+    order = [name for name in IN_LOG_ORDER if name not in numbers]
+    return events.selectExpr(*order, *(f"{sql} AS {name}" for name, sql in numbers.items()))

@@ -1,30 +1,29 @@
 """Builds ``training_sessions`` from a snapshot: one row a session that has ended, folded as the worker folds it.
 
-SQL encodes the events; each task then folds whole users with ``lambent.training``. A session longer than
+Each task folds whole users with ``lambent.training``. A session longer than
 ``MAX_EVENTS`` is a bot's: it is left out and counted. The split is by the time at which sessions start.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lambent.encoding import EVENT_DTYPE, Events
-from lambent.features import FeatureSet
+from lambent.features import FeatureSet, feature_set
 from lambent.sessions import GAP_MS
 from lambent.settings import Settings
-from lambent.tables import TRAINING_COLUMNS, TRAINING_SESSIONS
+from lambent.tables import EVENTS, TRAINING_COLUMNS, TRAINING_SESSIONS
 from lambent.taxonomy import Taxonomy
 from lambent.training import SessionRows, is_held_out, session_rows
-from spark_jobs.commits import ddl, overwrite
-from spark_jobs.profiles import configure
+from spark_jobs.commits import load_table, overwrite
+from spark_jobs.histories import Histories, fold_histories
 from spark_jobs.report import Report, Stopwatch, keep, run_job
-from spark_jobs.rows import arrow_types
+from spark_jobs.rows import arrow_types, lists
 from spark_jobs.session import spark_session
-from spark_jobs.snapshot import Snapshot, choose, encoded, events_of
+from spark_jobs.snapshot import Snapshot, choose, configure, encoded, included
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,57 +33,9 @@ JOB = "training_sessions"
 MAX_EVENTS = 1_000
 TRAIN_SHARE, VALIDATION_SHARE = 0.70, 0.15
 PARTS = ("train", "validation", "test")
-CHUNK_EVENTS = 200_000
-"""A task folds whole users together, about this many events at once."""
-
 ENDED_COLUMNS = {name: kind for name, kind in TRAINING_COLUMNS.items() if name != "split"} | {"end_ms": "int64"}
-ORDER = ("user", "source", "ingest_ms", "seq", "event_id")
-
 
 # --- one task: users' events to session rows ---------------------------------------------------------------------------
-
-
-def whole_users(batches: Iterable[pa.RecordBatch], chunk_events: int = CHUNK_EVENTS) -> Iterator[pa.Table]:
-    """Tables of whole users from batches that are sorted by user."""
-    import pyarrow as pa
-
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        held.append(batch)
-        if sum(len(part) for part in held) >= chunk_events:
-            table = pa.Table.from_batches(held)
-            cut = _start_of_last_user(table)
-            if cut:
-                yield table.slice(0, cut)
-            held = table.slice(cut).combine_chunks().to_batches()
-    if held and (table := pa.Table.from_batches(held)).num_rows:
-        yield table
-
-
-def _start_of_last_user(table: pa.Table) -> int:
-    import pyarrow.compute as pc
-
-    last = table.column("user")[-1]
-    return int(pc.index(table.column("user"), last).as_py())
-
-
-def to_events(table: pa.Table) -> Events:
-    """Encoded columns as the fold's array; a missing number is NaN."""
-    import pyarrow.compute as pc
-
-    events = np.zeros(table.num_rows, EVENT_DTYPE)
-    for name in EVENT_DTYPE.names or ():
-        if name in table.column_names:
-            column = table.column(name)
-            events[name] = (pc.fill_null(column, float("nan")) if column.null_count else column).to_numpy()
-    return events
-
-
-def fold_users(table: pa.Table, features: FeatureSet) -> pa.RecordBatch:
-    """Session rows of whole users, as ``ENDED_COLUMNS``."""
-    users = table.column("user").combine_chunks().dictionary_encode()
-    rows = session_rows(features, users.indices.to_numpy().astype(np.int64), to_events(table))
-    return to_arrow(rows, users.dictionary)
 
 
 def to_arrow(rows: SessionRows, names: pa.Array) -> pa.RecordBatch:
@@ -109,14 +60,6 @@ def to_arrow(rows: SessionRows, names: pa.Array) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, names=list(ENDED_COLUMNS))
 
 
-def lists(values: np.ndarray, lengths: np.ndarray) -> pa.Array:
-    """Rows of flat values, ``lengths`` of them each."""
-    import pyarrow as pa
-
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))
-
-
 def _typed(column: Any, kind: pa.DataType) -> pa.Array:
     import pyarrow as pa
 
@@ -135,13 +78,11 @@ def sessions_of(events: DataFrame, features: FeatureSet) -> DataFrame:
     """
     taxonomy, aggregates = features.taxonomy, features.profile.aggregates
 
-    def fold(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        made = FeatureSet(taxonomy, aggregates)
-        for table in whole_users(batches):
-            yield fold_users(table, made)
+    def fold(histories: Histories) -> pa.RecordBatch:
+        rows = session_rows(feature_set(taxonomy, aggregates), histories.user, histories.events())
+        return to_arrow(rows, histories.names)
 
-    ordered = encoded(events, taxonomy).repartition("user").sortWithinPartitions(*ORDER)
-    return ordered.mapInArrow(fold, ddl(ENDED_COLUMNS))
+    return fold_histories(encoded(events, taxonomy), ENDED_COLUMNS, fold)
 
 
 def newest_clock_ms(events: DataFrame, taxonomy: Taxonomy) -> int:
@@ -196,7 +137,7 @@ def build(settings: Settings, snapshot: Snapshot | None = None) -> Report:
     snapshot = snapshot or choose(settings)
     features = FeatureSet(settings.load_taxonomy())
     with spark_session(settings, "lambent training sessions") as spark:
-        events = events_of(spark, settings, snapshot)
+        events = included(load_table(spark, settings.table(EVENTS), snapshot.events_version), snapshot.cutoff_ms)
         newest_ms = newest_clock_ms(events, features.taxonomy)
         every = sessions_of(events, features).persist()
         times_ms = split_times_ms(ended(every, newest_ms))

@@ -13,7 +13,7 @@ from lambent.events import Event
 from lambent.features import FeatureSet
 from lambent.profile import Profiles
 from lambent.tables import SOURCE_FILE, SOURCE_LIVE
-from spark_jobs.publish import from_arrow
+from spark_jobs.profile_rows import from_arrow
 from spark_jobs.rows import RowBuilder
 
 if TYPE_CHECKING:

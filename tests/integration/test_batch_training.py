@@ -14,7 +14,7 @@ from lambent.events import Event
 from lambent.features import FeatureSet
 from lambent.settings import Settings
 from lambent.tables import EVENTS, TRAINING_COLUMNS, TRAINING_SESSIONS
-from spark_jobs import training_sessions
+from spark_jobs import histories, training_sessions
 from spark_jobs.commits import append, last_metadata, need_table
 from spark_jobs.ingest import first_copies
 from spark_jobs.rows import arrow_types
@@ -142,6 +142,6 @@ def test_events_come_in_chunks_of_whole_users() -> None:
 
     users = ["a"] * 3 + ["b"] * 5 + ["c"] * 2 + ["d"]
     batches = [pa.RecordBatch.from_pydict({"user": users[n : n + 2]}) for n in range(0, len(users), 2)]
-    chunks = [table.column("user").to_pylist() for table in training_sessions.whole_users(batches, chunk_events=4)]
+    chunks = [table.column("user").to_pylist() for table in histories.whole_users(batches, chunk_events=4)]
     assert [user for chunk in chunks for user in chunk] == users
     assert [sorted(set(chunk)) for chunk in chunks] == [["a"], ["b"], ["c", "d"]]

@@ -15,14 +15,15 @@ from lambent.features import shop_features
 from lambent.fold import FoldState, fold
 from lambent.law import differs
 from lambent.profile import Profiles
+from lambent.tables import EVENT_COLUMNS
 from spark_jobs.ingest import first_copies
-from spark_jobs.profiles import profiles_of
-from spark_jobs.snapshot import included
+from spark_jobs.profiles import go_on, profiles_of
+from spark_jobs.snapshot import Snapshot, included
 from tests.batch_rows import Log, as_files, collected, oracle_profiles, renamed, rows_of, stacked
 from tests.histories import START_MS, logs
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 pytestmark = [pytest.mark.law, pytest.mark.spark]
 
@@ -47,7 +48,20 @@ def folded(log: Log) -> dict[str, Profiles]:
     return {user: whole[n : n + 1] for n, user in enumerate(users)}
 
 
-@settings(
+def cut(histories: list[tuple[Log, int]]) -> tuple[Log, Log]:
+    """All histories in one: what comes from files, and what is live."""
+    whole = [(renamed(log, n), cut) for n, (log, cut) in enumerate(histories)]
+    return [one for log, cut in whole for one in as_files(log[:cut])], [one for log, cut in whole for one in log[cut:]]
+
+
+def assert_are(found: DataFrame, expected: dict[str, Profiles]) -> None:
+    users, profiles = collected(FEATURES, found)
+    assert users == sorted(expected)
+    wrong = differs(FEATURES.profile, profiles, stacked(FEATURES, expected, users), stored=False)
+    assert not {name: np.array(users)[rows] for name, rows in wrong.items() if rows.any()}
+
+
+some_examples = settings(
     max_examples=3,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -57,22 +71,54 @@ def folded(log: Log) -> dict[str, Profiles]:
         Phase.generate,
     ],  # to shrink costs a Spark job a step, and the message says it all
 )
-@given(
-    histories=st.lists(cut_logs, min_size=HISTORIES, max_size=HISTORIES),
-    cutoff=st.sampled_from([60_000, 30 * 86_400_000, 2_000 * 86_400_000]),
-)
+some_histories = st.lists(cut_logs, min_size=HISTORIES, max_size=HISTORIES)
+cutoffs = st.sampled_from([0, 60_000, 30 * 86_400_000, 2_000 * 86_400_000])
+
+
+@some_examples
+@given(histories=some_histories, cutoff=cutoffs)
 def test_spark_gives_every_user_the_profile_of_the_oracle_and_of_the_fold(
     spark: SparkSession, histories: list[tuple[Log, int]], cutoff: int
 ) -> None:
-    whole = [(renamed(log, n), cut) for n, (log, cut) in enumerate(histories)]
-    files = [one for log, cut in whole for one in as_files(log[:cut])]
-    live = [one for log, cut in whole for one in log[cut:]]
+    files, live = cut(histories)
     before = [one for one in live if one[1] < START_MS + cutoff]
 
     distinct = first_copies(spark.createDataFrame(rows_of(files, live)), None)
-    users, found = collected(FEATURES, profiles_of(included(distinct, START_MS + cutoff), FEATURES))
+    found = profiles_of(included(distinct, START_MS + cutoff), FEATURES, Snapshot(0, START_MS + cutoff))
 
-    for expected in (oracle_profiles(FEATURES, files + before), folded(files + before)):
-        assert users == sorted(expected)
-        wrong = differs(FEATURES.profile, found, stacked(FEATURES, expected, users), stored=False)
-        assert not {name: np.array(users)[rows] for name, rows in wrong.items() if rows.any()}
+    assert_are(found, oracle_profiles(FEATURES, files + before))
+    assert_are(found, folded(files + before))
+
+
+@some_examples
+@given(
+    histories=some_histories,
+    steps=st.lists(st.tuples(st.integers(0, 3), cutoffs), min_size=1, max_size=3),
+    seed=st.integers(0, 9),
+)
+def test_going_on_from_any_snapshot_to_any_later_one_gives_what_a_full_build_gives(
+    spark: SparkSession, histories: list[tuple[Log, int]], steps: list[tuple[int, int]], seed: int
+) -> None:
+    """Files arrive in up to four parts, in no order of time; the cut-off moves on with each step."""
+    files, live = cut(histories)
+    rows = first_copies(spark.createDataFrame(rows_of(files, live)), None)
+    # Which step brings a row: a file's at random, a live one's with the rest of its log.
+    table = rows.selectExpr(
+        "*", f"CASE WHEN source = 0 THEN abs(hash(event_id, {seed})) % 4 ELSE 0 END AS version"
+    ).persist()
+    steps = list(zip(sorted(version for version, _ in steps), sorted(ms for _, ms in steps), strict=True))
+    old, profiles = None, None
+    for version, cutoff in steps:
+        snapshot = Snapshot(version, START_MS + cutoff)
+        events = included(table.where(f"version <= {version}"), snapshot.cutoff_ms).drop("version")
+        if old is None or profiles is None:
+            found = profiles_of(events, FEATURES, snapshot)
+        else:
+            seen = included(table.where(f"version <= {old.events_version}"), old.cutoff_ms)
+            new = events.join(seen, "event_id", "left_anti").select(*EVENT_COLUMNS)
+            found, _ = go_on(profiles, old, new, events, FEATURES, snapshot)
+        old, profiles = snapshot, found.persist()
+
+        seen_ids = set(events.select("event_id").toArrow().column("event_id").to_pylist())
+        expected = [one for one in oracle.distinct(files + live) if one[0].id in seen_ids]
+        assert_are(profiles, oracle_profiles(FEATURES, expected))

@@ -1,0 +1,54 @@
+"""Rows of the table ``profiles`` as a structured array, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lambent.features import FeatureSet
+from lambent.profile import Profiles
+from lambent.tables import profile_columns
+from spark_jobs.rows import arrow_types, lists
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def from_arrow(features: FeatureSet, batch: pa.RecordBatch) -> Profiles:
+    """[n] profiles of n rows."""
+    profiles = features.profile.identity(batch.num_rows)
+    profiles["clock_ms"] = batch.column("clock_ms").to_numpy()
+    for aggregate in features.profile.aggregates:
+        column = batch.column(aggregate.name)
+        values = column.flatten() if column.type.num_fields else column  # more than one cell is a list
+        features.profile.block(profiles, aggregate)[:] = values.to_numpy().reshape(-1, aggregate.width)
+    return profiles
+
+
+def to_arrow(
+    features: FeatureSet, users: pa.Array, profiles: Profiles, source: NDArray[np.int8], snapshot: Sequence[int]
+) -> pa.RecordBatch:
+    """Rows of ``tables.profile_columns``.
+
+    Args:
+        features: the feature set.
+        users: [n] their keys.
+        profiles: [n].
+        source: [n] the largest source of the user's events.
+        snapshot: (V, T) at which the rows changed.
+    """
+    import pyarrow as pa
+
+    n = len(users)
+    columns: dict[str, Any] = {"user": users, "clock_ms": profiles["clock_ms"], "source": source}
+    for aggregate in features.profile.aggregates:
+        block = features.profile.block(profiles, aggregate)
+        columns[aggregate.name] = block[:, 0] if aggregate.width == 1 else lists(block, np.full(n, aggregate.width))
+    columns["features"] = [features.hash] * n
+    columns["events_version"], columns["cutoff_ms"] = (np.full(n, value) for value in snapshot)
+    kinds = arrow_types(profile_columns(features.profile))
+    arrays = [c if isinstance(c := columns[name], pa.Array) else pa.array(c, kind) for name, kind in kinds.items()]
+    return pa.RecordBatch.from_arrays(arrays, names=list(kinds))
