@@ -1,9 +1,9 @@
 """Mergeable aggregates: one declaration each, which batch, worker, table, store and model all read.
 
-An aggregate is a commutative monoid over single events: ``where`` says which events count, ``worth`` and ``cell`` what
-one adds and where, ``combine`` joins two values, ``identity`` is the value of no event. ``update(state, event)`` is
-``merge(state, lift(event))``; nothing else is ever needed, so batch and live cannot differ. Values that decay are kept
-as of the user's clock: ``decayed(h) = Σ value · 2^(−age/h)``.
+An aggregate is a commutative monoid over single events: the declaration says which events count and what one is worth,
+``combine`` joins two values, ``identity`` is the value of no event. ``update(state, event)`` is ``merge(state, lift(event))``;
+nothing else is ever needed, so batch and live cannot differ. Values that decay are kept as of the user's clock:
+``decayed(h) = Σ value · 2^(−age/h)``. ``kernel`` follows the declarations, ``oracle`` says slowly what they mean.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.encoding import Events
-from lambent.taxonomy import Taxonomy
-
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 Block = NDArray[Any]
@@ -25,18 +22,10 @@ Block = NDArray[Any]
 
 @dataclasses.dataclass(frozen=True)
 class Where:
-    """Which events an aggregate sees: those of one type, those with a mark, or all."""
+    """Which events an aggregate sees: those of one type, those with a mark (``opens``, ``late``), or all."""
 
     type: str = ""
     mark: str = ""
-
-    def rows(self, events: Events, taxonomy: Taxonomy) -> NDArray[np.bool_]:
-        """[n] true for the events that count."""
-        if self.mark:
-            return events[self.mark].copy()
-        if self.type:
-            return np.asarray(events["type"] == taxonomy.type_code[self.type])
-        return np.ones(len(events), dtype=bool)
 
 
 ALL = Where()
@@ -55,27 +44,6 @@ class Aggregate:
     group: ClassVar[str] = "count"
     width: ClassVar[int] = 1
     half_life_ms: ClassVar[int] = 0
-    of: ClassVar[str] = ""
-
-    def missing(self, events: Events) -> NDArray[np.bool_] | None:
-        """[n] true for the events that lack what is counted; None: no event does."""
-        return None
-
-    def worth(self, events: Events) -> NDArray[Any]:
-        """[n] what events that count are worth, as of their own time."""
-        return np.ones(len(events), self.dtype)
-
-    def cell(self, events: Events) -> NDArray[np.int64]:
-        """[n] the column of the block to which events that count are added."""
-        return np.zeros(len(events), np.int64)
-
-    def lift(self, events: Events, taxonomy: Taxonomy) -> Block:
-        """[n, width] what each event alone is worth: the slow, obvious form."""
-        block = np.full((len(events), self.width), self.identity, self.dtype)
-        counts, missing = self.where.rows(events, taxonomy), self.missing(events)
-        rows = np.flatnonzero(counts if missing is None else counts & ~missing)
-        block[rows, self.cell(events[rows])] = self.worth(events[rows])
-        return block
 
     @staticmethod
     def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
@@ -98,10 +66,6 @@ class Latest(Aggregate):
 
     combine: ClassVar[np.ufunc] = np.maximum
     group: ClassVar[str] = "latest"
-    of: ClassVar[str] = "t_ms"
-
-    def worth(self, events: Events) -> NDArray[Any]:
-        return np.asarray(events["t_ms"])
 
     @staticmethod
     def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
@@ -109,7 +73,7 @@ class Latest(Aggregate):
         return np.where(block == Latest.identity, 0.0, np.exp2(-age / (7 * DAY_MS)))
 
 
-class Earliest(Latest):
+class Earliest(Aggregate):
     """Time of the oldest event. The feature is log(1 + age in days), 0 if there was none."""
 
     identity: ClassVar[int] = np.iinfo(np.int64).max
@@ -133,16 +97,10 @@ class Decayed(Aggregate):
     """
 
     half_life_ms: int = DAY_MS  # type: ignore[misc]
-    of: str = ""  # type: ignore[misc]
+    of: str = ""
 
     dtype: ClassVar[str] = "f8"
     group: ClassVar[str] = "decayed"
-
-    def worth(self, events: Events) -> NDArray[Any]:
-        if not self.of:
-            return super().worth(events)
-        values = events[self.of]
-        return np.log1p(np.where(np.isnan(values), 0.0, values))
 
     @staticmethod
     def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
@@ -164,9 +122,6 @@ class Affinity(Decayed):
         """One column a bucket."""
         return self.buckets
 
-    def missing(self, events: Events) -> NDArray[np.bool_]:
-        return np.asarray(events[self.by] == 0)
 
-    def cell(self, events: Events) -> NDArray[np.int64]:
-        """[n] the bucket of each event; a missing text gets one too, so look at the text before it is used."""
-        return events[self.by].astype(np.int64) % self.buckets
+KINDS: dict[str, type[Aggregate]] = {kind.group: kind for kind in (Count, Decayed, Latest, Earliest)}
+"""What the values of each block of a profile are, in the blocks' order."""

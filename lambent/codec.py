@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lambent.aggregates import KINDS
 from lambent.errors import DataError
 from lambent.profile import Layout, Profiles
 
@@ -32,7 +33,7 @@ def pack(layout: Layout, profiles: Profiles, *, double: bool) -> list[bytes]:
         double: decayed values as float64 (tiles), else as float32 (published profiles).
     """
     pieces = [np.ascontiguousarray(profiles["clock_ms"].astype("<i8")).view(np.uint8).reshape(len(profiles), 8)]
-    marks = {g: profiles[g] != layout.groups[g][0].identity for g in layout.groups}
+    marks = {group: profiles[group] != kind.identity for group, kind in KINDS.items()}
     pieces += [np.packbits(marked, axis=1) for marked in marks.values()]
     heads = np.concatenate(pieces, axis=1)
     columns = [_slices(heads.tobytes(), np.full(len(profiles), heads.shape[1]))]

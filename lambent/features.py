@@ -55,14 +55,14 @@ class FeatureSet:
 
     def __init__(self, taxonomy: Taxonomy, aggregates: tuple[Aggregate, ...] | None = None) -> None:
         self.taxonomy = taxonomy
-        self.profile = Layout(declare(taxonomy) if aggregates is None else aggregates, taxonomy)
+        self.profile = Layout(declare(taxonomy) if aggregates is None else aggregates)
         self.session_dtype = session_dtype(taxonomy)
         by_name = {a.name: a for a in self.profile.aggregates}
         self.lookups = tuple(a for name in LOOKUPS if isinstance(a := by_name.get(name), Affinity))
 
     @functools.cached_property
     def step_floats(self) -> tuple[str, ...]:
-        """Names of the step's numbers, in order (``step.step_floats`` computes them)."""
+        """Names of the step's numbers, in order (``kernel`` computes them)."""
         return (
             "gap_log_s", "elapsed_log_s", "hour_sin", "hour_cos", "weekday_sin", "weekday_cos",
             "price_log", "price_missing", "price_relative", "dwell_log_s", "dwell_missing",

@@ -1,25 +1,28 @@
 """The fold: events in the log's order, many users at once, exactly as one by one.
 
-Training runs it over whole histories, the worker over each micro-batch. The k-th events of all users form *wave* k and
-are folded together; a wave is what the model steps on, since a user's events must step in sequence.
+Batch folds whole histories with it, training too, the worker each micro-batch. ``kernel`` holds the loops.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent import sessions as session_fold
+from lambent import compiled
 from lambent.encoding import Events
 from lambent.features import FeatureSet
 from lambent.profile import Profiles
+from lambent.program import compile_features, event_columns, profile_blocks, session_fields
 from lambent.sessions import Sessions
-from lambent.step import Floats, step_floats, step_ids
 
 Rows = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+program_of = functools.cache(compile_features)
 
 
 @dataclasses.dataclass
@@ -52,15 +55,15 @@ class FoldState:
 
 
 @dataclasses.dataclass(frozen=True)
-class Wave:
-    """One event each of m users, ready for the model. Late events are not in it.
+class Steps:
+    """What the model sees of m events, late ones left out.
 
     Attributes:
         event: [m] index of the event.
         user: [m] index of the user.
         starts: [m] true where a session starts, with or without its opening event.
         profile: [starts.sum(), profile features] the profile as it stood before the session.
-        ids: [m, ids] and floats: [m, floats] what the step sees.
+        ids: [m, ids] and floats: [m, floats] in the order of ``FeatureSet.step_ids`` and ``step_floats``.
         session_events: [m] events of the session, this one included.
     """
 
@@ -72,9 +75,19 @@ class Wave:
     floats: Floats
     session_events: NDArray[np.uint32]
 
+    def waves(self) -> Iterator[Steps]:
+        """The first step of each user, then the second, and so on: a user's events must step in sequence."""
+        began = np.cumsum(self.starts) - 1
+        for rows in wave_rows(self.user):
+            starts = self.starts[rows]
+            yield Steps(
+                self.event[rows], self.user[rows], starts, self.profile[began[rows[starts]]],
+                self.ids[rows], self.floats[rows], self.session_events[rows],
+            )  # fmt: skip
 
-def fold(features: FeatureSet, state: FoldState, user: Rows, events: Events, tile_ms: int = 0) -> Iterator[Wave]:
-    """Fold events into the state, wave by wave. The state is whole only after the last wave.
+
+def fold(features: FeatureSet, state: FoldState, user: Rows, events: Events, tile_ms: int = 0) -> Steps:
+    """Fold events into the state; returns what the model sees of them.
 
     Args:
         features: the feature set.
@@ -83,20 +96,29 @@ def fold(features: FeatureSet, state: FoldState, user: Rows, events: Events, til
         events: [m] each user's events in the log's order, without duplicates; ``opens`` and ``late`` are set here.
         tile_ms: tile width on the ingest clock; 0 means one tile for all.
     """
-    waves = wave_rows(user)
-    expired = _mark(state, user, events)
-    lifted = features.profile.lift(events)
-    start_ms = events["ingest_ms"] // tile_ms * tile_ms if tile_ms else np.zeros(len(events), np.int64)
-    for rows in waves:
-        users, seen = user[rows], events[rows]
-        _reset(features, state, users[expired[rows]], seen[expired[rows]])
-        _turn_tiles(features, state, users, start_ms[rows])
-        yield from _step(features, state, rows, users, seen)
-        state.tile[users] = features.profile.merge(state.tile[users], lifted[rows])
+    for profiles in (state.base, state.tile):
+        np.maximum(state.sessions["clock_ms"], profiles["clock_ms"], out=state.sessions["clock_ms"])
+    expired = mark(state.sessions["clock_ms"], user, events)
+    layout, m = features.profile, len(events)
+    kept = ~events["late"]
+    sessions = np.empty(_most_starts(state.sessions, user, events), layout.dtype)
+    tiles = np.empty(m, layout.dtype)
+    starts, ids = np.zeros(m, bool), np.zeros((m, len(features.step_ids)), np.int32)
+    floats, count = np.zeros((m, len(features.step_floats)), np.float32), np.zeros(m, np.uint32)
+    profile_ms, (ended_user, ended_start_ms) = np.zeros(len(sessions), np.int64), np.zeros((2, len(tiles)), np.int64)
+    began, ended = compiled.fold_steps(
+        program_of(features), user, event_columns(events), expired, tile_ms, session_fields(state.sessions),
+        profile_blocks(state.base), profile_blocks(state.tile),
+        (state.tile_start_ms, state.reset_ms, ended_user, ended_start_ms, profile_blocks(tiles)),
+        (starts, ids, floats, count, profile_ms, profile_blocks(sessions)),
+    )  # fmt: skip
+    state.finished += [(int(ended_user[k]), int(ended_start_ms[k]), tiles[k : k + 1].copy()) for k in range(ended)]
+    profile = layout.finalize(sessions[:began], profile_ms[:began])
+    return Steps(np.flatnonzero(kept), user[kept], starts[kept], profile, ids[kept], floats[kept], count[kept])
 
 
 def fold_profiles(features: FeatureSet, base: Profiles, user: Rows, events: Events) -> Profiles:
-    """[users] profiles after more events: the batch form, which needs no waves, since it takes no model's step.
+    """[users] profiles after more events: the fold without sessions, tiles and steps.
 
     Args:
         features: the feature set.
@@ -104,15 +126,30 @@ def fold_profiles(features: FeatureSet, base: Profiles, user: Rows, events: Even
         user: [n] index of each event's user.
         events: [n] each user's events in the log's order, without duplicates; ``opens`` and ``late`` are set here.
     """
-    expired = np.flatnonzero(session_fold.mark(base["clock_ms"], user, events))
-    if len(expired):
-        newest = np.full(len(base), -1)
-        np.maximum.at(newest, user[expired], expired)
-        base = base.copy()
-        base[newest >= 0] = features.profile.identity(1)
-        kept = np.arange(len(events)) >= newest[user]
-        user, events = user[kept], events[kept]
-    return features.profile.merge(base, features.profile.fold(events, user, len(base)))
+    profiles, expired = base.copy(), mark(base["clock_ms"], user, events)
+    compiled.fold_profiles(program_of(features), user, event_columns(events), expired, profile_blocks(profiles))
+    return profiles
+
+
+def mark(clock_ms: Rows, user: Rows, events: Events) -> NDArray[np.bool_]:
+    """Set ``opens`` and ``late``, in place.
+
+    Args:
+        clock_ms: [users] their clocks before the events; ``NEVER_MS`` where there is none.
+        user: [n] index of each event's user.
+        events: [n] each user's events in the log's order.
+
+    Returns:
+        [n] true where the user was silent for longer than the horizon and starts from the identity.
+    """
+    expired = np.zeros(len(events), bool)
+    compiled.mark(clock_ms.copy(), user, events["t_ms"], events["opens"], events["late"], expired)
+    return expired
+
+
+def _most_starts(sessions: Sessions, user: Rows, events: Events) -> int:
+    """How many sessions can start: those that open, and those of which no event was ever seen here."""
+    return int(events["opens"].sum()) + len(np.unique(user[sessions["events"][user] == 0]))
 
 
 def wave_rows(user: Rows) -> list[Rows]:
@@ -122,46 +159,3 @@ def wave_rows(user: Rows) -> list[Rows]:
     rank = np.arange(len(user)) - np.repeat(starts, np.diff(starts, append=len(user)))
     by_rank = np.argsort(rank, kind="stable")
     return np.split(order[by_rank], np.cumsum(np.bincount(rank))[:-1]) if len(user) else []
-
-
-def _mark(state: FoldState, user: Rows, events: Events) -> NDArray[np.bool_]:
-    for profiles in (state.base, state.tile):
-        np.maximum(state.sessions["clock_ms"], profiles["clock_ms"], out=state.sessions["clock_ms"])
-    return session_fold.mark(state.sessions["clock_ms"], user, events)
-
-
-def _reset(features: FeatureSet, state: FoldState, users: Rows, events: Events) -> None:
-    if len(users):
-        state.base[users] = features.profile.identity(1)
-        state.tile[users] = features.profile.identity(1)
-        state.reset_ms[users] = events["ingest_ms"]
-
-
-def _turn_tiles(features: FeatureSet, state: FoldState, users: Rows, start_ms: Rows) -> None:
-    turned = users[state.tile_start_ms[users] != start_ms]
-    full = turned[state.tile["clock_ms"][turned] != 0]
-    for row in full:
-        state.finished.append((int(row), int(state.tile_start_ms[row]), state.tile[row : row + 1].copy()))
-    if len(full):
-        state.base[full] = features.profile.merge(state.base[full], state.tile[full])
-        state.tile[full] = features.profile.identity(1)
-    state.tile_start_ms[users] = start_ms
-
-
-def _step(features: FeatureSet, state: FoldState, rows: Rows, users: Rows, events: Events) -> Iterator[Wave]:
-    before = state.sessions[users]
-    starts = session_fold.starts(before, events)
-    after = session_fold.advance(before, events)
-    state.sessions[users] = after
-    keep = np.flatnonzero(~events["late"])
-    if not len(keep):
-        return
-    base, tile = state.base[users], state.tile[users]
-    opening = np.flatnonzero(starts)
-    profile = features.profile.finalize(
-        features.profile.merge(base[opening], tile[opening]), after["clock_ms"][opening]
-    )
-    floats = step_floats(features, before[keep], after[keep], base[keep], tile[keep], events[keep])
-    yield Wave(
-        rows[keep], users[keep], starts[keep], profile, step_ids(events[keep]), floats, after["events"][keep]
-    )  # fmt: skip

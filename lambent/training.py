@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from lambent.encoding import Events
 from lambent.features import FeatureSet
-from lambent.fold import FoldState, Rows, Wave, fold
-from lambent.step import Floats
+from lambent.fold import Floats, FoldState, Rows, fold
 
 HELD_OUT_SHARE = 0.1
 
@@ -51,36 +50,29 @@ def session_rows(features: FeatureSet, user: Rows, events: Events) -> SessionRow
         events: [n] each user's distinct events in the log's order; marks are set here.
     """
     state = FoldState.identity(features, int(user.max(initial=-1)) + 1)
-    waves = list(fold(features, state, user, events))
-    if not waves:
+    steps = fold(features, state, user, events)
+    if not len(steps.event):
         return _no_rows(features)
-    joined = _join(waves)
-    order = np.lexsort((joined.event, joined.user))  # of a user by the log's order, which is the events' own
-    starts = joined.starts[order]
-    first = np.flatnonzero(starts)
+    order = np.lexsort((steps.event, steps.user))  # of a user by the log's order, which is the events' own
+    first = np.flatnonzero(steps.starts[order])
     length = np.diff(np.r_[first, len(order)])
-    opened = np.cumsum(joined.starts) - 1
-    event = joined.event[order]
+    began = np.cumsum(steps.starts) - 1
+    event = steps.event[order]
     session = np.repeat(np.arange(len(first)), length)
     labels = label_steps(features, events["type"][event], session)
     t_ms = events["t_ms"][event]
     return SessionRows(
-        user=joined.user[order][first],
+        user=steps.user[order][first],
         start_ms=t_ms[first],
         end_ms=np.maximum.reduceat(t_ms, first),
         first=first,
         length=length,
-        profile=joined.profile[opened[order][first]],
+        profile=steps.profile[began[order][first]],
         event=event,
-        ids=joined.ids[order],
-        floats=joined.floats[order],
+        ids=steps.ids[order],
+        floats=steps.floats[order],
         labels=labels,
     )
-
-
-def _join(waves: list[Wave]) -> Wave:
-    fields = [field.name for field in dataclasses.fields(Wave)]
-    return Wave(*(np.concatenate([getattr(wave, name) for wave in waves]) for name in fields))
 
 
 def _no_rows(features: FeatureSet) -> SessionRows:

@@ -25,6 +25,7 @@ from lambent import keys
 from lambent.encoding import Events, encode_events
 from lambent.events import Event, Intent
 from lambent.features import FeatureSet
+from lambent.fold import fold_profiles
 from lambent.profile import Profiles
 from lambent.records import RECENT_IDS, LiveRecords, encode_live, encode_profiles, live_dtype
 
@@ -95,11 +96,11 @@ def user_bytes(features: FeatureSet, partitions: int) -> int:
 
 def _aggregates(features: FeatureSet, number: int) -> Profiles:
     """[1] profile that has seen so many typical events."""
-    return features.profile.fold(_events(features, number), np.zeros(number, np.int64), 1)
+    return fold_profiles(features, features.profile.identity(1), np.zeros(number, np.int64), _events(features, number))
 
 
 def _events(features: FeatureSet, number: int) -> Events:
-    """Events of all types in turn, every fifth of them opening a session."""
+    """Events of all types in turn, each a session of its own."""
     types = [event_type.name for event_type in features.taxonomy.types]
     events = [
         Event(
@@ -115,9 +116,7 @@ def _events(features: FeatureSet, number: int) -> Events:
         )
         for i in range(number)
     ]
-    encoded = encode_events(events, [event.event_ms for event in events], features.taxonomy)
-    encoded["opens"] = np.arange(number) % SESSION_EVENTS == 0
-    return encoded
+    return encode_events(events, [event.event_ms for event in events], features.taxonomy)
 
 
 def _intent(features: FeatureSet) -> bytes:

@@ -15,7 +15,7 @@ from lambent.control import ModelEntry, decode_control
 from lambent.errors import ModelError, StoreError
 from lambent.events import Rejection
 from lambent.features import FeatureSet
-from lambent.fold import Wave
+from lambent.fold import Steps
 from realtime.logs import fields, get_logger
 from realtime.model import LiteRtModel, Model
 
@@ -130,7 +130,7 @@ class Runs:
     version: NDArray[np.uint32]
     state: NDArray[np.float32]
 
-    def answer(self, wave: Wave) -> tuple[NDArray[np.float64], NDArray[np.uint32]]:
+    def answer(self, wave: Steps) -> tuple[NDArray[np.float64], NDArray[np.uint32]]:
         """[m, intents] probabilities and [m] versions that spoke (0: base rates) for one wave."""
         self._begin(wave.user[wave.starts], wave.profile)
         probabilities = self.models.base_rates(len(wave.user))
@@ -152,7 +152,7 @@ class Runs:
             except Exception as error:
                 self._failed(version, error)
 
-    def _step(self, wave: Wave, version: int, rows: NDArray[np.int64], probabilities: NDArray[np.float64]) -> bool:
+    def _step(self, wave: Steps, version: int, rows: NDArray[np.int64], probabilities: NDArray[np.float64]) -> bool:
         users = wave.user[rows]
         model = self._model(version, users[0])
         if model is None:

@@ -139,7 +139,7 @@ class Processor:
         n, intents = len(events), len(self.features.taxonomy.intents)
         said = Said(np.zeros((n, intents)), np.zeros(n, np.uint32), np.zeros(n, np.int64))
         runs = Runs(self.models, controls, known.fixed["model"], known.fixed["state"])
-        for wave in fold(self.features, state, user, events, self.tile_ms):
+        for wave in fold(self.features, state, user, events, self.tile_ms).waves():
             said.probabilities[wave.event], said.version[wave.event] = runs.answer(wave)
             said.session_events[wave.event] = wave.session_events
         return said

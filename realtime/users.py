@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lambent.aggregates import KINDS
 from lambent.errors import DataError, StoreError
 from lambent.features import FeatureSet
 from lambent.fold import FoldState
@@ -110,13 +111,13 @@ def _merge_tiles(layout: Layout, profiles: Profiles, tiles: list[Tiles], cutoff_
     user, stacked = np.array([row for row, _ in kept]), stack([tile for _, tile in kept])
     clock_ms = profiles["clock_ms"].copy()
     np.maximum.at(clock_ms, user, stacked["clock_ms"])
-    for group, members in layout.groups.items():
+    for group, kind in KINDS.items():
         a, b = profiles[group], stacked[group]
         if group == "decayed":
             a = a * layout.weight(profiles["clock_ms"] - clock_ms)
             b = b * layout.weight(stacked["clock_ms"] - clock_ms[user])
         a = np.ascontiguousarray(a)
-        members[0].combine.at(a, user, b)
+        kind.combine.at(a, user, b)
         profiles[group] = a
     profiles["clock_ms"] = clock_ms
     return profiles

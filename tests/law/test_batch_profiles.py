@@ -42,8 +42,7 @@ def folded(log: Log) -> dict[str, Profiles]:
         return {}
     state = FoldState.identity(FEATURES, len(users))
     events = encode_events([e for e, _ in distinct], [ms for _, ms in distinct], FEATURES.taxonomy)
-    for _ in fold(FEATURES, state, np.array([users.index(e.user) for e, _ in distinct]), events):
-        pass
+    fold(FEATURES, state, np.array([users.index(e.user) for e, _ in distinct]), events)
     whole = FEATURES.profile.merge(state.base, state.tile)
     return {user: whole[n : n + 1] for n, user in enumerate(users)}
 

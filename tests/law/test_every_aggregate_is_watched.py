@@ -37,8 +37,7 @@ def rich_history() -> list[tuple[Event, int]]:
 def folded(log: list[tuple[Event, int]]) -> Profiles:
     state = FoldState.identity(FEATURES, 1)
     events = encode_events([e for e, _ in log], [at for _, at in log], FEATURES.taxonomy)
-    for _ in fold(FEATURES, state, np.zeros(len(log), np.int64), events):
-        pass
+    fold(FEATURES, state, np.zeros(len(log), np.int64), events)
     return FEATURES.profile.merge(state.base, state.tile)
 
 

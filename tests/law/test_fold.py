@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambent import oracle
-from lambent.encoding import encode_events
+from lambent import compiled, oracle
+from lambent.encoding import Events, encode_events
 from lambent.events import Event
 from lambent.features import FeatureSet, shop_features
-from lambent.fold import FoldState, fold
+from lambent.fold import FoldState, fold, program_of
 from lambent.law import differs
 from lambent.profile import Layout, Profiles
+from lambent.program import event_columns, profile_blocks
 from lambent.records import (
     LiveRecords,
     decode_live,
@@ -47,8 +48,7 @@ def run(state: FoldState, log: list[tuple[Event, int]], tile_ms: int = 0) -> Non
     if log:
         events = encode_events([e for e, _ in log], [at for _, at in log], FEATURES.taxonomy)
         user = np.array([USERS.index(e.user) for e, _ in log])
-        for _ in fold(FEATURES, state, user, events, tile_ms):
-            pass
+        fold(FEATURES, state, user, events, tile_ms)
 
 
 def whole(state: FoldState) -> Profiles:
@@ -101,9 +101,20 @@ def test_a_profile_at_any_cutoff_and_the_tiles_after_it_give_the_oracles_profile
     same(live(log, cutoff_ms), expected(FEATURES, log), stored=True)
 
 
+def alone(features: FeatureSet, event: Events) -> Profiles:
+    """The profile that has seen one event, whatever its marks."""
+    profiles = features.profile.identity(1)
+    event["opens"] = event["late"] = True
+    compiled.fold_profiles(
+        program_of(features), np.zeros(1, np.int64), event_columns(event), np.zeros(1, bool), profile_blocks(profiles)
+    )
+    return profiles
+
+
 @pytest.mark.parametrize("aggregate", FEATURES.profile.aggregates, ids=lambda a: a.name)
 def test_every_aggregate_is_a_commutative_monoid(aggregate: object) -> None:
-    layout = FeatureSet(FEATURES.taxonomy, (aggregate,)).profile  # type: ignore[arg-type]
+    features = FeatureSet(FEATURES.taxonomy, (aggregate,))  # type: ignore[arg-type]
+    layout = features.profile
     events = encode_events(
         [
             Event(user=USERS[0], type=t.name, event_ms=1_700_000_000_000 + 977 * n, id=str(n), category="c",
@@ -112,8 +123,7 @@ def test_every_aggregate_is_a_commutative_monoid(aggregate: object) -> None:
         ],
         [1_800_000_000_000] * len(FEATURES.taxonomy.types), FEATURES.taxonomy,
     )  # fmt: skip
-    events["opens"] = events["late"] = True
-    a, b, c = (layout.lift(events[start : start + 3].copy()[:1]) for start in (0, 2, 5))
+    a, b, c = (alone(features, events[start : start + 1].copy()) for start in (0, 2, 5))
     same(layout.merge(a, b), layout.merge(b, a), layout=layout)
     same(layout.merge(layout.merge(a, b), c), layout.merge(a, layout.merge(b, c)), layout=layout)
     same(layout.merge(a, layout.identity(1)), a, layout=layout)

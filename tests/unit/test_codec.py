@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lambent.aggregates import KINDS
 from lambent.codec import pack, unpack
 from lambent.errors import DataError, StoreError
 from lambent.features import FeatureSet, shop_features
@@ -21,9 +22,9 @@ def some_profiles(seed: int, users: int) -> Profiles:
     random = np.random.default_rng(seed)
     profiles = LAYOUT.identity(users)
     profiles["clock_ms"] = random.integers(0, 2**41, users)
-    for group, members in LAYOUT.groups.items():
-        values = random.integers(1, 2**31, profiles[group].shape).astype(members[0].dtype)
-        profiles[group] = np.where(random.random(values.shape) < 0.5, values, members[0].identity)
+    for group, kind in KINDS.items():
+        values = random.integers(1, 2**31, profiles[group].shape).astype(kind.dtype)
+        profiles[group] = np.where(random.random(values.shape) < 0.5, values, kind.identity)
     return profiles
 
 

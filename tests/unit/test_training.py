@@ -7,6 +7,7 @@ from lambent import oracle
 from lambent.encoding import encode_events
 from lambent.events import Event
 from lambent.features import shop_features
+from lambent.fold import FoldState, fold
 from lambent.training import session_rows
 from tests.histories import USERS, logs
 
@@ -52,3 +53,24 @@ def test_sessions_and_labels_are_those_of_the_definition(log: list[tuple[Event, 
         for s in range(len(rows.first))
     ]
     assert found == slow_sessions(log)
+
+
+@given(logs())
+def test_what_a_step_sees_is_what_the_oracle_says(log: list[tuple[Event, int]]) -> None:
+    log = oracle.distinct(log)
+    events = encode_events([e for e, _ in log], [at for _, at in log], FEATURES.taxonomy)
+    steps = fold(
+        FEATURES,
+        FoldState.identity(FEATURES, len(USERS)),
+        np.array([USERS.index(e.user) for e, _ in log], np.int64),
+        events,
+    )
+    found = {
+        log[i][0].id: (starts, row) for i, starts, row in zip(steps.event, steps.starts, steps.floats, strict=True)
+    }
+    for user in USERS:
+        for event_id, starts, numbers in oracle.steps(FEATURES, [one for one in log if one[0].user == user]):
+            expected = [numbers.get(name, 0.0) for name in FEATURES.step_floats]
+            assert found[event_id][0] == starts
+            np.testing.assert_allclose(found.pop(event_id)[1], expected, rtol=1e-5, atol=1e-6)
+    assert not found
