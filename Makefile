@@ -62,6 +62,11 @@ chaos: setup ## Kill parts at random under traffic, and see that nothing is lost
 	@$(call say,Chaos: pytest tests/chaos)
 	pytest -m long tests/chaos
 
+.PHONY: bench-batch
+bench-batch: setup ## Measure the batch layer at 20 million events; half an hour (ARGS="--events 2e6 --users 1e5" for less)
+	@$(call say,Benchmark: the batch layer)
+	python -m tests.benchmarks.batch $(ARGS)
+
 .PHONY: demo
 demo: setup ## Run the whole of Lambent once: INPUT=your.csv MAPPING=how-to-read-it.toml, or events it makes up
 	@$(call say,The demo: lambent demo)

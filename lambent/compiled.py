@@ -1,7 +1,7 @@
 """The fold's loops, compiled: the machine code is made once, when this is first imported, and kept.
 
 Signatures are written out, since of an array of one row Numba would think that it is contiguous, and compile anew for it.
-Arguments are plain tuples in the order of ``kernel``'s, since of those alone the arrays may be less special than said.
+Arguments are plain tuples in the order of ``views``'s, since of those alone the arrays may be less special than said.
 Numba does not see that another file has changed, so the code is kept under a name that changes with all that it is from.
 """
 
@@ -18,15 +18,14 @@ from typing import Any
 import numba
 from numba import njit, types
 
-from lambent import encoding, kernel, sessions
+from lambent import encoding, kernel, sessions, views
 from lambent.encoding import TEXT_FIELDS
-
-Arrays = tuple[Any, ...]
+from lambent.views import Arrays
 
 
 def cache_folder() -> Path:
     """Where the code is kept: beside the source, or in the user's cache where that cannot be written."""
-    sources = [Path(__file__), *(Path(str(module.__file__)) for module in (kernel, sessions, encoding))]
+    sources = [Path(__file__), *(Path(str(module.__file__)) for module in (kernel, views, sessions, encoding))]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     for folder in (Path(__file__).with_name("__pycache__"), Path(home) / "lambent"):
@@ -81,7 +80,7 @@ def mark(clock_ms: Any, user: Any, t_ms: Any, opens: Any, late: Any, expired: An
 @compiled(types.void(_PROGRAM, _I8, _EVENTS, _BOOL, _PROFILES))
 def fold_profiles(program: Arrays, user: Any, events: Arrays, expired: Any, profiles: Arrays) -> None:
     """``kernel.fold_profiles``."""
-    kernel.fold_profiles(kernel.Program(*program), user, kernel.Events(*events), expired, kernel.Profiles(*profiles))
+    kernel.fold_profiles(views.Program(*program), user, views.Events(*events), expired, views.Profiles(*profiles))
 
 
 @compiled(
@@ -95,8 +94,8 @@ def fold_steps(
 ) -> tuple[int, int]:  # fmt: skip
     """``kernel.fold_steps``."""
     return kernel.fold_steps(
-        kernel.Program(*program), user, kernel.Events(*events), expired, tile_ms,
-        kernel.Sessions(*sessions), kernel.Profiles(*base), kernel.Profiles(*tile),
-        kernel.Tiles(tiles[0], tiles[1], tiles[2], tiles[3], kernel.Profiles(*tiles[4])),
-        kernel.Steps(steps[0], steps[1], steps[2], steps[3], steps[4], kernel.Profiles(*steps[5])),
+        views.Program(*program), user, views.Events(*events), expired, tile_ms,
+        views.Sessions(*sessions), views.Profiles(*base), views.Profiles(*tile),
+        views.Tiles(tiles[0], tiles[1], tiles[2], tiles[3], views.Profiles(*tiles[4])),
+        views.Steps(steps[0], steps[1], steps[2], steps[3], steps[4], views.Profiles(*steps[5])),
     )  # fmt: skip

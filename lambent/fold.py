@@ -16,8 +16,9 @@ from lambent import compiled
 from lambent.encoding import Events
 from lambent.features import FeatureSet
 from lambent.profile import Profiles
-from lambent.program import compile_features, event_columns, profile_blocks, session_fields
+from lambent.program import compile_features
 from lambent.sessions import Sessions
+from lambent.views import event_columns, profile_blocks, session_fields
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]

@@ -7,13 +7,14 @@ values are as of its clock; adding an event moves the clock on, or weighs a late
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 from lambent.encoding import TEXT_FIELDS
 from lambent.sessions import GAP_MS, HORIZON_MS, NEVER_MS
+from lambent.views import Array, Events, Profiles, Program, Sessions, Steps, Tiles
 
 DAY_MS = 86_400_000
 NEVER_SEEN = np.iinfo(np.int64).max
@@ -24,86 +25,6 @@ COUNT, DECAYED, LATEST, EARLIEST = range(4)
 ANY_MARK, OPENS, LATE = range(3)
 ONE, PRICE, DWELL = range(3)
 """What an event is worth: 1, or log(1 + x) of one of its numbers."""
-
-Array = Any
-"""A numpy array or a view of one; Numba compiles for its dtype and number of dimensions."""
-
-
-class Program(NamedTuple):
-    """What an event does to a profile and what a step shows of it, as tables.
-
-    Attributes:
-        operations: [operations, 7] kind, column, mark, half-life, worth, text of the bucket (-1: none), buckets.
-        first: [types + 1] where each event type's operations begin.
-        half_life_ms: [half-lives], and half_life_of: [decayed columns] which of them.
-        lookups: [lookups, 3] decayed column of an affinity, its text, its buckets.
-        price_level: [2] decayed columns of Σ log(1 + price) and of the count, or -1.
-        embedded: [embedded texts, 2] the text, and the rows of its table.
-    """
-
-    operations: Array
-    first: Array
-    half_life_ms: Array
-    half_life_of: Array
-    lookups: Array
-    price_level: Array
-    embedded: Array
-
-
-class Events(NamedTuple):
-    """Columns of [n] events; ``texts`` are their hashes, in the order of ``encoding.TEXT_FIELDS``."""
-
-    t_ms: Array
-    ingest_ms: Array
-    type: Array
-    opens: Array
-    late: Array
-    price: Array
-    dwell_ms: Array
-    texts: tuple[Array, ...]
-
-
-class Profiles(NamedTuple):
-    """Blocks of [users] profiles: see ``profile.Layout``."""
-
-    clock_ms: Array
-    count: Array
-    decayed: Array
-    latest: Array
-    earliest: Array
-
-
-class Sessions(NamedTuple):
-    """Fields of [users] sessions: see ``sessions.session_dtype``."""
-
-    clock_ms: Array
-    start_ms: Array
-    last_ms: Array
-    events: Array
-    types: Array
-    products: Array
-    categories: Array
-
-
-class Tiles(NamedTuple):
-    """[users] where the running tile starts, and when the user was last reset; then the tiles that end, in order."""
-
-    start_ms: Array
-    reset_ms: Array
-    ended_user: Array
-    ended_start_ms: Array
-    ended: Profiles
-
-
-class Steps(NamedTuple):
-    """What the model sees: [n] rows for the events, and [sessions] profiles as they stood before each session began."""
-
-    starts: Array
-    ids: Array
-    floats: Array
-    session_events: Array
-    profile_ms: Array
-    profile: Profiles
 
 
 @njit

@@ -1,26 +1,25 @@
-"""The declarations as the tables that the compiled fold follows, and arrays as it takes them."""
+"""The declarations as the tables that the compiled fold follows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lambent import kernel
 from lambent.aggregates import KINDS, Affinity, Aggregate, Decayed
-from lambent.encoding import TEXT_FIELDS, Events
+from lambent.encoding import TEXT_FIELDS
 from lambent.features import EMBEDDED, FeatureSet
-from lambent.profile import Layout, Profiles
-from lambent.sessions import Sessions
+from lambent.profile import Layout
+from lambent.views import Arrays, Program
 
 MARK = {"": kernel.ANY_MARK, "opens": kernel.OPENS, "late": kernel.LATE}
 WORTH = {"": kernel.ONE, "price": kernel.PRICE, "dwell_ms": kernel.DWELL}
 
 
 def compile_features(features: FeatureSet) -> Arrays:
-    """``kernel.Program``: the tables of a feature set."""
+    """``views.Program``: the tables of a feature set."""
     layout, types = features.profile, features.taxonomy.types
     half_lives_ms, half_life_of = np.unique(layout.half_lives_ms, return_inverse=True)
     rows: list[tuple[int, ...]] = []
@@ -31,7 +30,7 @@ def compile_features(features: FeatureSet) -> Arrays:
     lookups = [(layout.column[a.name], TEXT_FIELDS.index(a.by), a.buckets) for a in features.lookups]
     price_level = [layout.column.get(name, -1) for name in ("view_log_price_7d", "view_7d")]
     embedded = [(TEXT_FIELDS.index(name), size) for name, size in EMBEDDED.items()]
-    program = kernel.Program(
+    program = Program(
         operations=_table(rows, 7),
         first=np.array(first, np.int64),
         half_life_ms=half_lives_ms,
@@ -55,22 +54,3 @@ def _operation(layout: Layout, aggregate: Aggregate, half_lives_ms: NDArray[np.f
 
 def _table(rows: Sequence[tuple[int, ...]], width: int) -> NDArray[np.int64]:
     return np.array(rows, np.int64).reshape(-1, width)
-
-
-Arrays = tuple[Any, ...]
-"""The fields of one of the kernel's tuples, in its order: views, through which it writes."""
-
-
-def event_columns(events: Events) -> Arrays:
-    """``kernel.Events``."""
-    return *(events[name] for name in kernel.Events._fields[:-1]), tuple(events[name] for name in TEXT_FIELDS)
-
-
-def profile_blocks(profiles: Profiles) -> Arrays:
-    """``kernel.Profiles``."""
-    return tuple(profiles[name] for name in kernel.Profiles._fields)
-
-
-def session_fields(sessions: Sessions) -> Arrays:
-    """``kernel.Sessions``."""
-    return tuple(sessions[name] for name in kernel.Sessions._fields)

@@ -27,7 +27,7 @@ def make_archive(path: Path) -> None:
     draft = path.with_suffix(".draft")
     draft.unlink(missing_ok=True)
     path.unlink(missing_ok=True)
-    options = f"{java_options(local=True)} -XX:ArchiveClassesAtExit={draft} -Xlog:disable -Xlog:all=off"
+    options = f"{java_options(local=True, small=True)} -XX:ArchiveClassesAtExit={draft} -Xlog:disable -Xlog:all=off"
     with tempfile.TemporaryDirectory() as root:
         settings = Settings(root=Path(root), spark_master="local[2]", user_key="00" * 32)
         _run_jobs(settings, options)

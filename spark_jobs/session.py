@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from lambent import errors
 from lambent.errors import DataError, UsageError
 from lambent.settings import Settings, load_settings
+from lambent.tables import EVENTS
+from spark_jobs.commits import open_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -40,6 +42,8 @@ QUICK = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
 }
+SMALL_BYTES = 64 << 20
+"""About two million events."""
 LOOPBACK = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 
 
@@ -54,12 +58,17 @@ def class_archive() -> Path | None:
     return Path(jars[0]).with_name("classes.jsa") if jars else None
 
 
-def java_options(local: bool) -> str:
+def is_small(settings: Settings) -> bool:
+    """Whether a local job on the events is over before the JVM's second compiler has paid for itself."""
+    table = open_table(settings.table(EVENTS)) if settings.spark_master.startswith("local") else None
+    return table is None or sum(table.get_add_actions(flatten=True)["size_bytes"].to_pylist()) < SMALL_BYTES
+
+
+def java_options(local: bool, small: bool) -> str:
     """Options of the driver's JVM."""
     options = [f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"]
     archive = class_archive()
-    if local:
-        # A local job is over before the second compiler has paid for itself.
+    if local and small:
         options += ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
     if local and archive and archive.exists():
         options += [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto", "-Xlog:disable", "-Xlog:all=off"]
@@ -89,7 +98,7 @@ def session_conf(settings: Settings) -> dict[str, str]:
     return {
         "spark.master": settings.spark_master,
         "spark.driver.memory": settings.spark_memory,
-        "spark.driver.extraJavaOptions": java_options(local),
+        "spark.driver.extraJavaOptions": java_options(local, is_small(settings)),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.local.dir": str(scratch / "scratch"),
         **DELTA,

@@ -14,7 +14,6 @@ from lambent.features import FeatureSet, shop_features
 from lambent.fold import FoldState, fold, program_of
 from lambent.law import differs
 from lambent.profile import Layout, Profiles
-from lambent.program import event_columns, profile_blocks
 from lambent.records import (
     LiveRecords,
     decode_live,
@@ -24,6 +23,7 @@ from lambent.records import (
     live_dtype,
     merge_live,
 )
+from lambent.views import event_columns, profile_blocks
 from tests.histories import USERS, logs
 
 FEATURES = shop_features()

@@ -1,0 +1,109 @@
+"""Arrays as the compiled fold takes them: tuples of views, one for each column, through which it writes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lambent.encoding import TEXT_FIELDS
+
+Array = Any
+"""A numpy array or a view of one; Numba compiles for its dtype and number of dimensions."""
+
+
+class Program(NamedTuple):
+    """What an event does to a profile and what a step shows of it, as tables.
+
+    Attributes:
+        operations: [operations, 7] kind, column, mark, half-life, worth, text of the bucket (-1: none), buckets.
+        first: [types + 1] where each event type's operations begin.
+        half_life_ms: [half-lives], and half_life_of: [decayed columns] which of them.
+        lookups: [lookups, 3] decayed column of an affinity, its text, its buckets.
+        price_level: [2] decayed columns of Σ log(1 + price) and of the count, or -1.
+        embedded: [embedded texts, 2] the text, and the rows of its table.
+    """
+
+    operations: Array
+    first: Array
+    half_life_ms: Array
+    half_life_of: Array
+    lookups: Array
+    price_level: Array
+    embedded: Array
+
+
+class Events(NamedTuple):
+    """Columns of [n] events; ``texts`` are their hashes, in the order of ``encoding.TEXT_FIELDS``."""
+
+    t_ms: Array
+    ingest_ms: Array
+    type: Array
+    opens: Array
+    late: Array
+    price: Array
+    dwell_ms: Array
+    texts: tuple[Array, ...]
+
+
+class Profiles(NamedTuple):
+    """Blocks of [users] profiles: see ``profile.Layout``."""
+
+    clock_ms: Array
+    count: Array
+    decayed: Array
+    latest: Array
+    earliest: Array
+
+
+class Sessions(NamedTuple):
+    """Fields of [users] sessions: see ``sessions.session_dtype``."""
+
+    clock_ms: Array
+    start_ms: Array
+    last_ms: Array
+    events: Array
+    types: Array
+    products: Array
+    categories: Array
+
+
+class Tiles(NamedTuple):
+    """[users] where the running tile starts, and when the user was last reset; then the tiles that end, in order."""
+
+    start_ms: Array
+    reset_ms: Array
+    ended_user: Array
+    ended_start_ms: Array
+    ended: Profiles
+
+
+class Steps(NamedTuple):
+    """What the model sees: [n] rows for the events, and [sessions] profiles as they stood before each session began."""
+
+    starts: Array
+    ids: Array
+    floats: Array
+    session_events: Array
+    profile_ms: Array
+    profile: Profiles
+
+
+Arrays = tuple[Any, ...]
+"""The fields of one of the tuples above, in its order: views, through which it writes."""
+
+
+def event_columns(events: NDArray[np.void]) -> Arrays:
+    """``Events`` of encoded events."""
+    return *(events[name] for name in Events._fields[:-1]), tuple(events[name] for name in TEXT_FIELDS)
+
+
+def profile_blocks(profiles: NDArray[np.void]) -> Arrays:
+    """``Profiles`` of a structured array of ``profile.Layout.dtype``."""
+    return tuple(profiles[name] for name in Profiles._fields)
+
+
+def session_fields(sessions: NDArray[np.void]) -> Arrays:
+    """``Sessions`` of a structured array of ``sessions.session_dtype``."""
+    return tuple(sessions[name] for name in Sessions._fields)
