@@ -75,15 +75,31 @@ def load_table(spark: SparkSession, path: str, version: int) -> DataFrame:
     return spark.read.format("delta").option("versionAsOf", version).load(path)
 
 
+def commits(table: DeltaTable) -> Iterator[Metadata]:
+    """The commits that made a table what it is, newest first, each with its ``version``."""
+    seen = 0
+    for most in (8, None):  # the whole history is seldom needed
+        listed = _history(table, most)[seen:]
+        seen += len(listed)
+        yield from listed
+
+
+def _history(table: DeltaTable, most: int | None) -> list[Metadata]:
+    """``deltalake`` lists commits from the newest of all, but counts them down from the version that was opened."""
+    from deltalake import DeltaTable
+
+    while True:
+        newest = DeltaTable(table.table_uri)
+        later = newest.version() - table.version()
+        listed = newest.history(most and later + most)
+        if DeltaTable(table.table_uri).version() == newest.version():  # or another commit came in between
+            return listed[later:]
+
+
 def last_metadata(table: DeltaTable | None) -> Metadata:
     """The metadata of the newest commit that has any: of a job, not of an OPTIMIZE after it. Empty if there is none."""
-    if table is None:
-        return {}
-    for limit in (8, None):  # the whole history is seldom needed
-        for commit in table.history(limit):
-            if commit["version"] <= table.version() and commit.get("userMetadata"):
-                return json.loads(commit["userMetadata"])
-    return {}
+    said = (commit.get("userMetadata") for commit in (commits(table) if table else ()))
+    return json.loads(next(filter(None, said), "{}"))
 
 
 def create_clustered(spark: SparkSession, path: str, columns: Mapping[str, str], by: str) -> None:
