@@ -67,7 +67,8 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         ingest_ms: when the log took that event.
         probabilities: by intent; they sum to 1.
         model: version of the model that spoke; ``base-rate`` where there is none yet.
-        cutoff_ms: the ingest time up to which the batch profile had seen the user's events; 0 if there is no profile.
+        cutoff_ms: cut-off of the build that last changed the user's batch profile: it had seen all that the log took before.
+            0 if there is no profile, or it is of files alone.
         actions: what the policy makes of it.
         session_events: how many events of the session the answer has seen; 0 for a late event.
     """

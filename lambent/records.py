@@ -4,7 +4,8 @@
     live:{p}:user     = head | fixed part | number of recent ids (uint16), each uint64
                              | for each tile: start_ms (int64), length (uint16), packed profile (float64)
 
-``head`` names the format's version, the feature set and, in a profile, the cut-off ``T`` up to which it has seen events.
+``head`` names the format's version, the feature set and, in a profile, a cut-off ``T``: the profile has seen all that the
+log took from the user before, and between there and the cut-off of the published snapshot there is nothing.
 """
 
 from __future__ import annotations
@@ -38,10 +39,19 @@ _COUNT = struct.Struct("<H")
 _ID = np.dtype("<u8")
 
 
-def encode_profiles(features: FeatureSet, profiles: Profiles, cutoff_ms: int) -> list[bytes]:
-    """[n] values of the profile keys; ``cutoff_ms`` is the snapshot's T."""
-    head = _HEAD.pack(VERSION, bytes.fromhex(features.hash), cutoff_ms)
-    return [head + body for body in pack(features.profile, profiles, double=False)]
+def encode_profiles(features: FeatureSet, profiles: Profiles, cutoff_ms: NDArray[np.int64] | int) -> list[bytes]:
+    """[n] values of the profile keys.
+
+    Args:
+        features: the feature set.
+        profiles: [n].
+        cutoff_ms: for each T of the snapshot at which it last changed, or one for all. That of any later snapshot would do as
+            well while the user does nothing new, but so the bytes stay too.
+    """
+    features_hash = bytes.fromhex(features.hash)
+    heads = (_HEAD.pack(VERSION, features_hash, ms) for ms in np.broadcast_to(cutoff_ms, len(profiles)).tolist())
+    bodies = pack(features.profile, profiles, double=False)
+    return [head + body for head, body in zip(heads, bodies, strict=True)]
 
 
 def decode_profiles(features: FeatureSet, values: Sequence[bytes | None]) -> tuple[Profiles, NDArray[np.int64]]:

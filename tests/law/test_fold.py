@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from lambent import compiled, oracle
 from lambent.encoding import Events, encode_events
@@ -75,10 +76,10 @@ def test_batches_of_any_size_and_tiles_of_any_width_give_the_oracles_profiles(
     same(whole(state), expected(FEATURES, log))
 
 
-def live(log: list[tuple[Event, int]], cutoff_ms: int) -> Profiles:
-    """The live layer in small: a profile of what was taken before the cut-off, tiles of all, bytes between them."""
+def live(log: list[tuple[Event, int]], cutoff_ms: int, heads: NDArray[np.int64] | int, floor_ms: int = 0) -> Profiles:
+    """The live layer in small: a profile of what was taken before the cut-off, tiles since the floor, bytes between them."""
     before = expected(FEATURES, [one for one in log if one[1] < cutoff_ms])
-    profiles, cutoffs = decode_profiles(FEATURES, list(encode_profiles(FEATURES, before, cutoff_ms)))
+    profiles, cutoffs = decode_profiles(FEATURES, list(encode_profiles(FEATURES, before, heads)))
     state = FoldState.identity(FEATURES, len(USERS))
     run(state, oracle.distinct(log), TILE_MS)
     tiles: list[list[tuple[int, Profiles]]] = [[] for _ in USERS]
@@ -86,7 +87,8 @@ def live(log: list[tuple[Event, int]], cutoff_ms: int) -> Profiles:
         tiles[user].append((start_ms, tile))
     for user in range(len(USERS)):
         tiles[user].append((int(state.tile_start_ms[user]), state.tile[user : user + 1]))
-        tiles[user] = [one for one in tiles[user] if one[0] >= state.reset_ms[user] // TILE_MS * TILE_MS]
+        from_ms = max(state.reset_ms[user] // TILE_MS * TILE_MS, floor_ms)
+        tiles[user] = [one for one in tiles[user] if one[0] >= from_ms]
     fixed = np.zeros(len(USERS), live_dtype(FEATURES.taxonomy))
     fixed["reset_ms"] = state.reset_ms
     records = decode_live(FEATURES, list(encode_live(FEATURES, LiveRecords(fixed, tiles))))
@@ -98,7 +100,22 @@ def test_a_profile_at_any_cutoff_and_the_tiles_after_it_give_the_oracles_profile
     log: list[tuple[Event, int]], tile: int
 ) -> None:
     cutoff_ms = (log[0][1] if log else 0) // TILE_MS * TILE_MS + tile * TILE_MS
-    same(live(log, cutoff_ms), expected(FEATURES, log), stored=True)
+    same(live(log, cutoff_ms, cutoff_ms), expected(FEATURES, log), stored=True)
+
+
+@given(logs(), st.integers(0, 60), st.integers(0, 60))
+def test_a_head_may_carry_any_cutoff_since_the_users_last_change_and_the_floor_any_before_the_snapshots(
+    log: list[tuple[Event, int]], tile: int, floor: int
+) -> None:
+    first_ms = (log[0][1] if log else 0) // TILE_MS * TILE_MS
+    cutoff_ms, floor_ms = first_ms + tile * TILE_MS, first_ms + min(tile, floor) * TILE_MS
+    heads = np.zeros(
+        len(USERS), np.int64
+    )  # as of the first build that had seen the user's last event before the cut-off
+    for event, ingest_ms in log:
+        if ingest_ms < cutoff_ms:
+            heads[USERS.index(event.user)] = (ingest_ms // TILE_MS + 1) * TILE_MS
+    same(live(log, cutoff_ms, heads, floor_ms), expected(FEATURES, log), stored=True)
 
 
 def alone(features: FeatureSet, event: Events) -> Profiles:
