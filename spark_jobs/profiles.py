@@ -18,7 +18,8 @@ from lambent.fold import fold_profiles
 from lambent.profile import Profiles
 from lambent.settings import Settings
 from lambent.tables import EVENTS, PROFILES, SOURCE_FILE, SOURCE_LIVE, profile_columns
-from spark_jobs.commits import last_metadata, load_table, open_table, overwrite
+from spark_jobs.builds import Built
+from spark_jobs.commits import load_table, open_table, overwrite
 from spark_jobs.histories import Histories, fold_histories
 from spark_jobs.profile_rows import from_arrow, to_arrow
 from spark_jobs.report import Report, Stopwatch, keep, run_job
@@ -135,32 +136,6 @@ def go_on(
 # --- one run -----------------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
-class Built:
-    """``profiles`` as a run finds them."""
-
-    version: int
-    snapshot: Snapshot
-    features: str
-
-    @classmethod
-    def find(cls, settings: Settings) -> Built | None:
-        """The newest build; None where there is none."""
-        table = open_table(settings.table(PROFILES))
-        said = last_metadata(table)
-        if table is None or not said:
-            return None
-        return cls(table.version(), Snapshot(said["events_version"], said["cutoff_ms"]), said["features"])
-
-    def leads_to(self, snapshot: Snapshot, features: FeatureSet) -> bool:
-        """Whether a build can go on from this one, as far as its names say."""
-        return (
-            self.features == features.hash
-            and self.snapshot.events_version <= snapshot.events_version
-            and self.snapshot.cutoff_ms <= snapshot.cutoff_ms
-        )
-
-
 def build(settings: Settings, snapshot: Snapshot | None = None, full: bool = False) -> Report:
     """Bring ``profiles`` to a snapshot, and keep the report.
 
@@ -175,7 +150,7 @@ def build(settings: Settings, snapshot: Snapshot | None = None, full: bool = Fal
     watch = Stopwatch()
     snapshot = snapshot or choose(settings)
     features = FeatureSet(settings.load_taxonomy())
-    built = Built.find(settings)
+    built = Built.find(open_table(settings.table(PROFILES)))
     if full or built is None or not built.leads_to(snapshot, features):
         built = None
     report = Report(JOB, facts=snapshot.metadata(features.hash))
@@ -205,7 +180,8 @@ def _write(
             profiles = load_table(spark, settings.table(PROFILES), built.version)
             new = added_since(spark, path, built.snapshot, snapshot)
             rows, counts = go_on(profiles, built.snapshot, new, events, features, snapshot)
-        overwrite(rows, settings.table(PROFILES), snapshot.metadata(features.hash))
+        base = {"base": built.version} if built else {}
+        overwrite(rows, settings.table(PROFILES), snapshot.metadata(features.hash) | base)
     except Exception as error:
         if built is None or not is_vacuumed(error):
             raise
