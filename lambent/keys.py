@@ -60,10 +60,15 @@ def _family(kind: str, written_by: str, read_by: str, lives: str = "for good") -
 META = _one(
     "lambent:meta",
     "hash",
-    "``partitions`` (P, fixed when the store is made), ``tile_ms``, ``schema``, ``published`` (the cut-offs), ``cutoff_ms`` "
-    "(the newest of them), ``floor_ms`` (tiles that start before it are in every snapshot that may be rolled back to)",
+    "``partitions`` (P, fixed when the store is made), ``tile_ms``, ``schema``. Of the snapshot that is published: "
+    "``profiles_table``, ``profiles_version``, ``features``, ``record_version``, ``events_version``, ``cutoff_ms``; "
+    "``publishing`` (the version that is being written). ``published`` (the newest cut-offs), ``floor_ms`` (the oldest of "
+    "them: tiles that start before it are in every snapshot that may be rolled back to)",
     "the first part that starts, publish",
     "all",
+)
+PUBLISHER = _one(
+    "lambent:publisher", "string", "Who publishes: one at a time.", "publish", "publish", "30 s after its last batch"
 )
 ARCHIVER = _one(
     "lambent:archiver",
@@ -132,8 +137,13 @@ def lease(p: int) -> str:
 
 @_family("string", "publish", "worker, law")
 def profile(p: int, user: str) -> str:
-    """The batch profile; only ``publish`` writes it."""
+    """The batch profile, with its own cut-off; only ``publish`` writes it."""
     return f"profile:{{{p}}}:{user}"
+
+
+def profile_pattern() -> str:
+    """What matches every profile key, as ``SCAN`` has it."""
+    return "profile:{*}:*"
 
 
 @_family("string", "worker", "worker, law", "14 d after the last event")

@@ -130,7 +130,7 @@ class Processor:
     def _tell(self, problems: Sequence[str]) -> None:
         """Each problem is logged once; the metric counts."""
         for problem in set(problems) - self._told:
-            remedy = "Events go on being answered without such profiles. Upgrade the workers, or publish again."
+            remedy = "Events go on being answered without such profiles. Upgrade the workers, or publish anew: lambent publish --full."
             log.error(fields("profile-unreadable", reason=problem, remedy=remedy))
             self._told.add(problem)
 

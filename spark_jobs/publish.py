@@ -1,128 +1,222 @@
-"""Publishes ``profiles`` to the store: one key a user, then the snapshot's cut-off for all.
+"""Publishes ``profiles`` to the store: one key a user, and then which snapshot that was.
 
 It reads the table with ``deltalake``, batch by batch, without a JVM: there is nothing to compute, and a JVM would take
-longer to start than this takes to publish a hundred thousand users. A profile carries its own cut-off, so a store that is half
-published already answers right.
+longer to start than this takes to publish a hundred thousand users.
+
+A key's bytes are those of the user's row and nothing else: its cut-off is that of the build that last changed the row, so
+a row that stays is a key that stays. Old and new value of a key both keep the law, so that a store that is half published,
+forwards or back, already answers right.
+
+Where the store says that it holds a build that this one went on from, only rows that changed since are read and written.
+Everywhere else (a rollback, rows that were all made anew, a store that was wiped, another table, a rollback that died
+half-way) every key is compared with its row, and keys of users who are in no row are deleted.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lambent import keys
-from lambent.errors import DataError, StoreError
+from lambent.errors import DataError
 from lambent.features import FeatureSet
 from lambent.progress import Progress
 from lambent.records import encode_profiles
 from lambent.settings import Settings
 from lambent.tables import PROFILES
-from spark_jobs.commits import last_metadata, need_table
+from lambent.utc import time_text
+from spark_jobs import store as shop
+from spark_jobs.builds import Built, lineage
+from spark_jobs.commits import need_table
 from spark_jobs.profile_rows import from_arrow
 from spark_jobs.report import Report, Stopwatch, keep, run_job
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import redis
+    from deltalake import DeltaTable
 
 JOB = "publish"
 BATCH_USERS = 8_192
-ROLLBACKS = 3
-"""How many of the last published snapshots may be rolled back to; the worker keeps the tiles since the oldest."""
+KEYS_AT_ONCE = 250_000
+"""So many keys of the store are looked up in the table together."""
 
 
-def by_partition(users: Sequence[str], values: Sequence[bytes], partitions: int) -> dict[int, dict[str, bytes]]:
-    """Keys and values of each partition: they lie in one slot, so one command can set them."""
-    found: dict[int, dict[str, bytes]] = {}
-    for user, value in zip(users, values, strict=True):
-        p = keys.partition(user, partitions)
-        found.setdefault(p, {})[keys.profile(p, user)] = value
-    return found
+@dataclasses.dataclass
+class Publication:
+    """One publish on its way.
+
+    Attributes:
+        store: where to.
+        partitions: of the store.
+        features: the feature set.
+        rows: the build's rows, a dataset.
+        dry_run: only count.
+        stay: called with every batch.
+        written, deleted: keys so far.
+    """
+
+    store: redis.Redis
+    partitions: int
+    features: FeatureSet
+    rows: Any
+    dry_run: bool
+    stay: Callable[[], None]
+    written: int = 0
+    deleted: int = 0
+
+    def write_changed(self, since: Built) -> None:
+        """Write the rows that changed after a build that this one goes back to."""
+        import pyarrow.compute as pc
+
+        old = since.snapshot
+        newer = (pc.field("events_version") > old.events_version) | (pc.field("cutoff_ms") > old.cutoff_ms)
+        if self.dry_run:
+            self.written = self.rows.count_rows(filter=newer)
+            return
+        for users, values in self._batches(newer):
+            self._write(dict(zip(users, values, strict=True)))
+
+    def write_different(self) -> None:
+        """Write the rows that are not as the store has them, and delete keys that no row has."""
+        for users, values in self._batches(None):
+            found = shop.stored_profiles(self.store, self.partitions, users)
+            self._write({user: new for user, new, old in zip(users, values, found, strict=True) if new != old})
+        for own in shop.profile_keys(self.store, KEYS_AT_ONCE):
+            self.stay()
+            strangers = self._strangers(own)
+            self.deleted += len(strangers)
+            if not self.dry_run:
+                shop.delete_keys(self.store, strangers)
+
+    def _batches(self, condition: Any) -> Iterator[tuple[list[str], list[bytes]]]:
+        """Users and values of the rows that the condition lets pass; batches may be empty."""
+        names = ["user", "clock_ms", *(one.name for one in self.features.profile.aggregates), "cutoff_ms"]
+        total = self.rows.count_rows(filter=condition)
+        with Progress("publishing", total=total, unit="users") as bar:
+            for batch in self._scan(names, condition, BATCH_USERS):
+                profiles = from_arrow(self.features, batch)
+                cutoffs_ms = batch.column("cutoff_ms").to_numpy()
+                yield batch.column("user").to_pylist(), encode_profiles(self.features, profiles, cutoffs_ms)
+                bar.update(batch.num_rows)
+
+    def _scan(self, names: list[str], condition: Any, batch_size: int) -> Iterator[pa.RecordBatch]:
+        """Batches of these columns; few are read ahead, so that memory stays where it is."""
+        readahead = {"batch_readahead": 2, "fragment_readahead": 1}
+        return iter(self.rows.to_batches(columns=names, filter=condition, batch_size=batch_size, **readahead))
+
+    def _write(self, values: dict[str, bytes]) -> None:
+        self.stay()
+        self.written += len(values)
+        if values and not self.dry_run:
+            shop.write_profiles(self.store, self.partitions, values)
+
+    def _strangers(self, own: dict[str, str]) -> list[str]:
+        """Those of these keys (with their users) that no row has, or that are not in their user's partition."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        wanted, known = pa.array(sorted(set(own.values()))), set()
+        for batch in self._scan(["user"], None, KEYS_AT_ONCE):
+            users = batch.column("user")
+            known.update(users.filter(pc.is_in(users, value_set=wanted)).to_pylist())
+        places = shop.keys_of(known, self.partitions)
+        return [key for key in own if key not in places]
 
 
-def publish(settings: Settings) -> Report:
-    """Write the newest ``profiles`` to the store, and keep the report.
+# --- one run -----------------------------------------------------------------------------------------------------------
+
+
+def publish(settings: Settings, version: int | None = None, *, full: bool = False, dry_run: bool = False) -> Report:
+    """Make the store's profiles those of a build, and keep the report.
+
+    Args:
+        settings: the settings.
+        version: of the table ``profiles``; None: the newest.
+        full: look at every key, whatever the store says of itself.
+        dry_run: change nothing, and count what would be.
 
     Raises:
-        DataError: there are no profiles, or they were built for other features.
-        StoreError: the store cannot be reached, or was made with another tile width.
+        DataError: there is no such build, it was made for other features, or the live side cannot go back so far.
+        StoreError: the store cannot be reached, was made with another tile width, or is being published to.
     """
     watch = Stopwatch()
-    table = need_table(settings.table(PROFILES), "Make it: lambent batch profiles.")
-    said, features = last_metadata(table), FeatureSet(settings.load_taxonomy())
-    if said.get("features") != features.hash:
-        cause = f"profiles were built for features {said.get('features')}; these are {features.hash}."
-        raise DataError(cause, "Make them anew: lambent batch profiles.")
-    with connected(settings) as store:
-        partitions = meet_store(store, settings)
-        rows = _publish_rows(store, table.to_pyarrow_dataset(), features, partitions, said["cutoff_ms"])
-        facts = {**said, "profiles_version": table.version()}
-        facts["floor_ms"] = announce(store, facts)
-    report = Report(JOB, rows, watch.seconds, facts=facts)
-    keep(settings, report)
+    features = FeatureSet(settings.load_taxonomy())
+    table = need_table(settings.table(PROFILES), "Make it: lambent batch profiles.", version)
+    built = find_build(table, features)
+    with shop.connected(settings) as store, contextlib.nullcontext(_idle) if dry_run else shop.alone(store) as stay:
+        partitions = shop.meet_store(store, settings, create=not dry_run)
+        held = shop.Held.read(store)
+        refuse_beyond_floor(built, held)
+        rows = table.to_pyarrow_dataset()
+        run = Publication(store, partitions, features, rows, dry_run, stay)
+        base = None if full else base_of(table, built, held)
+        facts = {**dataclasses.asdict(built.snapshot), "features": built.features, "profiles_version": built.version}
+        try:
+            _run(run, table, built, base, facts)
+        except FileNotFoundError as error:
+            cause = f"Version {built.version} of {settings.table(PROFILES)} has been vacuumed ({error})."
+            raise DataError(cause, "Publish a newer one: lambent publish --list names them.") from error
+    counts = {"deleted": run.deleted, "unchanged": rows.count_rows() - run.written}
+    report = Report(JOB, run.written, watch.seconds, counts, facts)
+    if not dry_run:
+        keep(settings, report)
     return report
 
 
-def _publish_rows(store: redis.Redis, dataset: Any, features: FeatureSet, partitions: int, cutoff_ms: int) -> int:
-    with Progress("publishing", total=dataset.count_rows(), unit="users") as bar:
-        for batch in dataset.to_batches(batch_size=BATCH_USERS):
-            values = encode_profiles(features, from_arrow(features, batch), cutoff_ms)
-            pipeline = store.pipeline(transaction=False)
-            for pairs in by_partition(batch.column("user").to_pylist(), values, partitions).values():
-                pipeline.mset(pairs)
-            pipeline.execute()
-            bar.update(batch.num_rows)
-        return bar.done
+def _idle() -> None:
+    """Nobody is kept away by who only counts."""
 
 
-# --- the store ---------------------------------------------------------------------------------------------------------
+def _run(run: Publication, table: DeltaTable, built: Built, base: Built | None, facts: dict[str, Any]) -> None:
+    if not run.dry_run:
+        shop.begin(run.store, built.version, goes_on=base is not None)
+    if base:
+        run.write_changed(base)
+    else:
+        run.write_different()
+    if not run.dry_run:
+        facts["floor_ms"] = shop.announce(run.store, table, built)
 
 
-@contextlib.contextmanager
-def connected(settings: Settings) -> Iterator[redis.Redis]:
-    """A connection to the store.
-
-    Raises:
-        StoreError: it cannot be reached.
-    """
-    import redis
-
-    store = redis.Redis.from_url(settings.store_url.get_secret_value(), socket_timeout=30, socket_connect_timeout=5)
-    try:
-        yield store
-    except redis.ConnectionError as error:
-        raise StoreError(f"The store cannot be reached ({error}).", "Start it, or set LAMBENT_STORE_URL.") from error
-    finally:
-        store.close()
-
-
-def meet_store(store: redis.Redis, settings: Settings) -> int:
-    """The store's number of partitions; makes the store where there is none.
+def find_build(table: DeltaTable, features: FeatureSet) -> Built:
+    """The build that a version of the table holds.
 
     Raises:
-        StoreError: its tiles have another width than the cut-offs are aligned to.
+        DataError: it was made for other features.
     """
-    for name, value in (("partitions", settings.partitions), ("tile_ms", settings.tile_ms), ("schema", 1)):
-        store.hsetnx(keys.META, name, str(value))
-    partitions, tile_ms = (int(value or 0) for value in store.hmget(keys.META, "partitions", "tile_ms"))
-    if tile_ms != settings.tile_ms:
-        cause = f"The store was made with tile_ms={tile_ms}; LAMBENT_TILE_MS is {settings.tile_ms}."
-        raise StoreError(cause, "Set it, or rebuild the store.")
-    return partitions
+    built = next(lineage(table), None) or Built.find(table)
+    said = built.features if built else None
+    if built is None or said != features.hash:
+        cause = f"profiles were built for features {said}; these are {features.hash}."
+        raise DataError(cause, "Make them anew: lambent batch profiles.")
+    return built
 
 
-def announce(store: redis.Redis, facts: dict[str, Any]) -> int:
-    """Say which snapshot is published; returns the floor, before which no tile is needed."""
-    published = json.loads(store.hget(keys.META, "published") or "[]")
-    published = [*published, facts["cutoff_ms"]][-ROLLBACKS:]
-    floor_ms = min(published)
-    said: dict[Any, Any] = {
-        name: facts[name] for name in ("cutoff_ms", "events_version", "profiles_version", "features")
-    }
-    store.hset(keys.META, mapping={**said, "published": json.dumps(published), "floor_ms": floor_ms})
-    return floor_ms
+def base_of(table: DeltaTable, built: Built, held: shop.Held) -> Built | None:
+    """The build that the store holds, where ``built`` went on from it; None where every key has to be looked at."""
+    if held.origin != shop.origin_of(table, built):
+        return None
+    builds = {one.version: one for one in lineage(table)}
+    known = held.publishing == -1 or held.publishing in builds
+    return builds.get(held.version) if known else None
+
+
+def refuse_beyond_floor(built: Built, held: shop.Held) -> None:
+    """Refuse a snapshot that needs tiles which the worker has dropped.
+
+    Raises:
+        DataError: it does.
+    """
+    if built.snapshot.cutoff_ms >= held.floor_ms:
+        return
+    cause = (
+        f"Version {built.version} of profiles ends at {time_text(built.snapshot.cutoff_ms)}, but live events are kept apart "
+        f"only since {time_text(held.floor_ms)}: those in between would be missing."
+    )
+    raise DataError(cause, "Publish a newer one (lambent publish --list), or build one: lambent batch profiles.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -26,11 +26,11 @@ from spark_jobs.commits import ddl, open_table
 from spark_jobs.files import add_row, check_files, one_a_task
 from spark_jobs.ingest import Target, write_events
 from spark_jobs.mended import Door, Lines, Mended, RowReader, at_lines, bytes_of, lines_of, read_mended
-from spark_jobs.publish import connected, meet_store
 from spark_jobs.quarantine import Chosen, Outcome, Place, is_live, open_rows, place_of, settle
 from spark_jobs.report import Report
 from spark_jobs.rows import BATCH_ROWS, ROW_COLUMNS, RowBuilder
 from spark_jobs.session import spark_session, told_plainly
+from spark_jobs.store import connected, meet_store
 from spark_jobs.stream import send_once
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from pydantic import SecretStr
 
@@ -96,13 +95,6 @@ def test_a_store_that_is_not_there_and_profiles_for_other_features_are_told_in_w
 def test_without_profiles_publish_says_what_to_run(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="lambent batch profiles"):
         publish.publish(settings)
-
-
-def test_a_row_of_any_batch_is_its_users_profile() -> None:
-    assert publish.by_partition(["a", "b"], [b"1", b"2"], 1) == {
-        0: {keys.profile(0, "a"): b"1", keys.profile(0, "b"): b"2"}
-    }
-    assert np.isin(list(publish.by_partition(USERS, [b""] * 40, 4)), range(4)).all()
 
 
 def test_jobs_run_in_order_in_one_application_each_with_a_line_of_json_that_is_kept(

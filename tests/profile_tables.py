@@ -1,0 +1,80 @@
+"""A table ``profiles`` written without Spark, build by build, and what the store has to hold of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import CommitProperties, write_deltalake
+
+from lambent import keys
+from lambent.features import FeatureSet
+from lambent.profile import Profiles
+from lambent.records import encode_profiles
+from lambent.settings import Settings
+from lambent.tables import PROFILES
+from spark_jobs.profile_rows import to_arrow
+from spark_jobs.snapshot import Snapshot
+
+Row = tuple[int, Snapshot]
+"""What a user did, as one number, and the snapshot at which that last changed."""
+
+
+class Table:
+    """Builds of users who each have a number.
+
+    Attributes:
+        settings: name the table.
+        versions: of each version its snapshot and its rows by user.
+    """
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.settings = Settings(root=folder, tile_ms=1_000, partitions=4, store_url=url, user_key="5a" * 32)
+        self.features = FeatureSet(self.settings.load_taxonomy())
+        self.versions: list[tuple[Snapshot, dict[str, Row]]] = []
+
+    @property
+    def newest(self) -> int:
+        """The newest version."""
+        return len(self.versions) - 1
+
+    def build(self, snapshot: Snapshot, touched: Iterable[str], *, full: bool = False) -> None:
+        """Go on from the newest build with something new of these users; or make only these anew."""
+        changed = dict.fromkeys(touched, (self.newest + 2, snapshot))
+        rows = changed if full else {**(self.versions[-1][1] if self.versions else {}), **changed}
+        base = {} if full or not self.versions else {"base": self.newest}
+        said = snapshot.metadata(self.features.hash) | base
+        batches = [self._batch(user, row) for user, row in sorted(rows.items())]
+        empty = to_arrow(self.features, pa.array([], "string"), self.features.profile.identity(0), [], (0, 0))
+        write_deltalake(
+            self.settings.table(PROFILES), pa.Table.from_batches([empty, *batches]), mode="overwrite",
+            schema_mode="overwrite",
+            commit_properties=CommitProperties(custom_metadata={"userMetadata": json.dumps(said)}),
+        )  # fmt: skip
+        self.versions.append((snapshot, rows))
+
+    def _profile(self, number: int) -> Profiles:
+        profile = self.features.profile.identity(1)
+        profile["clock_ms"] = number
+        profile["count"][:, 0] = number
+        return profile
+
+    def _batch(self, user: str, row: Row) -> pa.RecordBatch:
+        number, stamp = row
+        snapshot = (stamp.events_version, stamp.cutoff_ms)
+        return to_arrow(self.features, pa.array([user]), self._profile(number), [0], snapshot)
+
+    def value(self, row: Row) -> bytes:
+        """What the store holds of a row."""
+        number, stamp = row
+        return encode_profiles(self.features, self._profile(number), stamp.cutoff_ms)[0]
+
+    def stored(self, version: int) -> dict[bytes, bytes]:
+        """What the store holds when a version is published."""
+        return {self.key(user): self.value(row) for user, row in self.versions[version][1].items()}
+
+    def key(self, user: str) -> bytes:
+        """The user's profile key."""
+        return keys.profile(keys.partition(user, self.settings.partitions), user).encode()
