@@ -94,15 +94,21 @@ class Rig:
             self.log.append((event, ids.ingest_ms(at)))
 
     def publish(self, cutoff_ms: int) -> None:
-        """What the batch layer does: profiles of all that was taken before the cut-off."""
+        """What the batch layer does, forwards or back: profiles of all that was taken before the cut-off, each as of the
+        user's last change."""
         before = [one for one in self.log if one[1] < cutoff_ms]
-        users = sorted({event.user for event, _ in before})
-        if users:
-            values = encode_profiles(FEATURES, expected(before, users), cutoff_ms)
-            for user, value in zip(users, values, strict=True):
-                self.store.call("SET", keys.profile(keys.partition(user, self.meta.partitions), user), value)
-        floor_ms = self.published[-1] if self.published else 0
-        self.published.append(cutoff_ms)
+        changed_ms = {event.user: (ingest_ms // TILE_MS + 1) * TILE_MS for event, ingest_ms in before}
+        values: dict[str, bytes] = {}
+        if changed_ms:
+            heads = np.array(list(changed_ms.values()))
+            values = dict(
+                zip(changed_ms, encode_profiles(FEATURES, expected(before, list(changed_ms)), heads), strict=True)
+            )
+        for user in {event.user for event, _ in self.log}:
+            key = keys.profile(keys.partition(user, self.meta.partitions), user)
+            self.store.call(*(("SET", key, values[user]) if user in values else ("DEL", key)))
+        self.published = sorted({*self.published, cutoff_ms})[-2:]
+        floor_ms = self.published[0] if len(self.published) > 1 else 0
         self.store.call("HSET", keys.META, "floor_ms", floor_ms, "published", msgspec.json.encode(self.published))
 
     def drain(self, worker: Worker | None = None) -> Worker:

@@ -30,7 +30,7 @@ def rig(valkey: Valkey, tmp_path: Path) -> Rig:  # noqa: F811
 
 @given(log=logs(), data=st.data())
 @CHAOS
-def test_crashes_and_publishes_at_any_point_leave_the_oracles_profiles_and_one_intent_an_event(
+def test_crashes_publishes_and_rollbacks_at_any_point_leave_the_oracles_profiles_and_one_intent_an_event(
     valkey: Valkey,  # noqa: F811
     log: list[tuple[Event, int]],
     data: st.DataObject,
@@ -44,7 +44,7 @@ def test_crashes_and_publishes_at_any_point_leave_the_oracles_profiles_and_one_i
         log = log[size:]
         if data.draw(st.booleans()):
             tile = data.draw(st.integers(-3, 0))
-            rig.publish(max(START_MS, rig.log[-1][1] // TILE_MS * TILE_MS + tile * TILE_MS))
+            rig.publish(max(START_MS, *rig.published[:1], rig.log[-1][1] // TILE_MS * TILE_MS + tile * TILE_MS))
         worker = rig.worker(FlakyStore(rig.url, data.draw(st.integers(1, 12)), data.draw(st.booleans())))
         try:
             for _ in range(data.draw(st.integers(0, 3))):
