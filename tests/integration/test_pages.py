@@ -21,6 +21,7 @@ BY_HAND = [
     "docs/how-to/run-the-parts-by-hand.md",
     "docs/how-to/find-out-what-is-wrong.md",
     "docs/how-to/mend-what-was-refused.md",
+    "docs/how-to/roll-back-profiles.md",
 ]
 KEYS_CHECK = """python - <<'PY'
 import os, re, redis
