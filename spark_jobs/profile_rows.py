@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,31 @@ from spark_jobs.rows import arrow_types, lists
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+BUFFER_BYTES = 1 << 16
+"""Of each column of a file that is being read."""
+
+
+def row_batches(rows: Any, names: Sequence[str], condition: Any, most: int) -> Iterator[pa.RecordBatch]:
+    """The rows that a condition lets pass, at most so many together; batches may be empty.
+
+    A dataset's own scan decodes row groups as a whole, and they are as large as whoever wrote them liked.
+
+    Args:
+        rows: a dataset of Parquet files.
+        names: columns, those of the condition among them.
+        condition: an expression, by which files and row groups are left out unread; None: all rows.
+        most: rows of a batch.
+    """
+    import pyarrow.parquet as pq
+
+    for fragment in rows.get_fragments(condition):
+        for part in fragment.split_by_row_group(condition):
+            groups = [group.id for group in part.row_groups]
+            with fragment.filesystem.open_input_file(fragment.path) as file:
+                parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER_BYTES)
+                for batch in parquet.iter_batches(most, groups, columns=names, use_threads=False):
+                    yield batch if condition is None else batch.filter(condition)
 
 
 def from_arrow(features: FeatureSet, batch: pa.RecordBatch) -> Profiles:

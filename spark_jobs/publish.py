@@ -30,11 +30,10 @@ from lambent.utc import time_text
 from spark_jobs import store as shop
 from spark_jobs.builds import Built, lineage
 from spark_jobs.commits import need_table
-from spark_jobs.profile_rows import from_arrow
+from spark_jobs.profile_rows import from_arrow, row_batches
 from spark_jobs.report import Report, Stopwatch, keep, run_job
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     import redis
     from deltalake import DeltaTable
 
@@ -93,19 +92,15 @@ class Publication:
 
     def _batches(self, condition: Any) -> Iterator[tuple[list[str], list[bytes]]]:
         """Users and values of the rows that the condition lets pass; batches may be empty."""
-        names = ["user", "clock_ms", *(one.name for one in self.features.profile.aggregates), "cutoff_ms"]
+        aggregates = (one.name for one in self.features.profile.aggregates)
+        names = ["user", "clock_ms", *aggregates, "events_version", "cutoff_ms"]
         total = self.rows.count_rows(filter=condition)
         with Progress("publishing", total=total, unit="users") as bar:
-            for batch in self._scan(names, condition, BATCH_USERS):
+            for batch in row_batches(self.rows, names, condition, BATCH_USERS):
                 profiles = from_arrow(self.features, batch)
                 cutoffs_ms = batch.column("cutoff_ms").to_numpy()
                 yield batch.column("user").to_pylist(), encode_profiles(self.features, profiles, cutoffs_ms)
                 bar.update(batch.num_rows)
-
-    def _scan(self, names: list[str], condition: Any, batch_size: int) -> Iterator[pa.RecordBatch]:
-        """Batches of these columns; few are read ahead, so that memory stays where it is."""
-        readahead = {"batch_readahead": 2, "fragment_readahead": 1}
-        return iter(self.rows.to_batches(columns=names, filter=condition, batch_size=batch_size, **readahead))
 
     def _write(self, values: dict[str, bytes]) -> None:
         self.stay()
@@ -119,7 +114,7 @@ class Publication:
         import pyarrow.compute as pc
 
         wanted, known = pa.array(sorted(set(own.values()))), set()
-        for batch in self._scan(["user"], None, KEYS_AT_ONCE):
+        for batch in self.rows.to_batches(columns=["user"], batch_size=KEYS_AT_ONCE, batch_readahead=2):
             users = batch.column("user")
             known.update(users.filter(pc.is_in(users, value_set=wanted)).to_pylist())
         places = shop.keys_of(known, self.partitions)

@@ -59,6 +59,19 @@ def test_what_is_published_is_the_table_with_its_cutoff(spark: SparkSession, sho
     assert report.rows == len(valkey.client.keys("profile:*")) == len(USERS)
 
 
+def test_after_a_build_that_went_on_only_the_users_of_whom_something_is_new_are_written(
+    shop: Settings, valkey: Valkey
+) -> None:
+    profiles.build(shop, Snapshot(0, START_MS + 2_000))
+    publish.publish(shop)
+    profiles.build(shop, Snapshot(0, START_MS + 3_000))
+    before = {key: valkey.client.get(key) for key in valkey.client.keys("profile:*")}
+    report = publish.publish(shop)
+    assert (report.rows, report.counts) == (5, {"deleted": 0, "unchanged": 35})
+    publish.publish(shop, 0)
+    assert {key: valkey.client.get(key) for key in valkey.client.keys("profile:*")} == before
+
+
 def test_the_floor_is_the_oldest_of_the_last_three_cutoffs(shop: Settings, valkey: Valkey) -> None:
     for second, floor in enumerate((0, 0, 0, 1), start=0):
         profiles.build(shop, Snapshot(0, START_MS + 1_000 * second))
