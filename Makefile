@@ -44,8 +44,8 @@ format: setup ## Format the code and mend what the linter can
 
 .PHONY: test
 test: setup ## Run every test, with a real Valkey, Spark and Delta
-	@$(call say,All tests: pytest)
-	pytest
+	@$(call say,All tests: pytest in two processes)
+	pytest -n 2 --dist loadgroup
 
 .PHONY: test-unit
 test-unit: setup ## Run only the tests that need no service

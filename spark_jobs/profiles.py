@@ -178,7 +178,8 @@ def _write(
             rows = profiles_of(events, features, snapshot)
         else:
             profiles = load_table(spark, settings.table(PROFILES), built.version)
-            new = added_since(spark, path, built.snapshot, snapshot)
+            # Held, since Spark would look for what is new again in every query that reads it.
+            new = added_since(spark, path, built.snapshot, snapshot).localCheckpoint()
             rows, counts = go_on(profiles, built.snapshot, new, events, features, snapshot)
         base = {"base": built.version} if built else {}
         overwrite(rows, settings.table(PROFILES), snapshot.metadata(features.hash) | base)

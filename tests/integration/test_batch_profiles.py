@@ -9,13 +9,15 @@ import msgspec
 import pytest
 
 from lambent import keys
+from lambent.events import Event
 from lambent.features import FeatureSet
 from lambent.law import differs
 from lambent.settings import Settings
 from lambent.tables import PROFILES
 from spark_jobs import ingest, profiles
-from spark_jobs.commits import open_table
-from tests.batch_rows import collected
+from spark_jobs.commits import need_table
+from spark_jobs.profile_rows import from_arrow
+from tests.batch_rows import Log, as_files, oracle_profiles, stacked
 from tests.spark import settings, spark
 
 if TYPE_CHECKING:
@@ -28,71 +30,62 @@ START_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000
 
 
-def write_log(path: Path, hours: range, users: range) -> Path:
-    """A log of one event of each user an hour."""
-    lines = [
-        {"user": keys.pseudonym(f"u{user}", b"k"), "type": "view", "event_ms": START_MS + hour * HOUR_MS + user,
-         "id": f"{hour}-{user}", "product": f"p{user % 7}", "price": 3.5}
+def some_events(hours: range, users: range) -> Log:
+    """One event of each user an hour, known when it happened."""
+    return [
+        (Event(user=f"u{user}", type="view", event_ms=START_MS + hour * HOUR_MS + user,
+               id=f"{hour}-{user}", product=f"p{user % 7}", price=3.5), START_MS + hour * HOUR_MS + user)
         for hour in hours
         for user in users
     ]  # fmt: skip
-    path.write_bytes(b"\n".join(msgspec.json.encode(line) for line in lines))
-    return path
 
 
-def assert_is_what_a_full_build_gives(spark: SparkSession, settings: Settings) -> None:
+def add_file(settings: Settings, name: str, log: Log) -> Log:
+    """Ingest the events as a file; returns them as the door lets them in."""
+    path = settings.root / f"{name}.jsonl"
+    path.write_bytes(b"\n".join(msgspec.json.encode(event) for event, _ in log))
+    ingest.ingest_files(settings, [path], "lambent")
+    known_as = {event.user: keys.pseudonym(event.user, settings.user_key_bytes()) for event, _ in log}
+    return [(msgspec.structs.replace(event, user=known_as[event.user]), ms) for event, ms in log]
+
+
+def assert_is_built(settings: Settings, log: Log) -> None:
+    """The table holds each user's profile by the definition."""
     features = FeatureSet(settings.load_taxonomy())
-    table = spark.read.format("delta").load(settings.table(PROFILES)).localCheckpoint()
-    users, found = collected(features, table)
-    profiles.build(settings, full=True)
-    expected_users, expected = collected(features, spark.read.format("delta").load(settings.table(PROFILES)))
-    assert users == expected_users
-    assert not any(rows.any() for rows in differs(features.profile, found, expected, stored=False).values())
+    table = need_table(settings.table(PROFILES), "").to_pyarrow_dataset().to_table().sort_by("user").combine_chunks()
+    expected = oracle_profiles(features, as_files(log))
+    assert table.column("user").to_pylist() == sorted(expected)
+    found = from_arrow(features, table.to_batches()[0])
+    wrong = differs(features.profile, found, stacked(features, expected, sorted(expected)), stored=False)
+    assert not any(rows.any() for rows in wrong.values())
 
 
-def test_later_earlier_and_first_events_of_users_are_folded_on_and_anew(
-    spark: SparkSession, settings: Settings, tmp_path: Path
+def test_later_earlier_and_first_events_of_users_are_folded_on_and_anew_and_then_there_is_nothing_to_do(
+    spark: SparkSession, settings: Settings
 ) -> None:
-    ingest.ingest_files(settings, [write_log(tmp_path / "first.jsonl", range(10, 13), range(20))], "lambent")
+    log = add_file(settings, "first", some_events(range(10, 13), range(20)))
     assert profiles.build(settings).counts == {}
-    later = write_log(tmp_path / "later.jsonl", range(20, 22), range(10, 25))
-    earlier = write_log(tmp_path / "earlier.jsonl", range(3), range(2))
-    ingest.ingest_files(settings, [later, earlier], "lambent")
+    log += add_file(settings, "more", some_events(range(20, 22), range(10, 25)) + some_events(range(3), range(2)))
 
     report = profiles.build(settings)
 
     assert report.counts == {"users_touched": 17, "users_anew": 2}
-    assert report.rows == 25
-    rows = spark.read.format("delta").load(settings.table(PROFILES))
-    changed = rows.where(f"events_version = {report.facts['events_version']}")
-    assert changed.count() == 17
-    assert_is_what_a_full_build_gives(spark, settings)
+    assert_is_built(settings, log)
+    table = need_table(settings.table(PROFILES), "").to_pyarrow_dataset().to_table(["events_version"])
+    assert table.column("events_version").to_pylist().count(report.facts["events_version"]) == 17
+    assert profiles.build(settings).facts == report.facts
 
 
-def test_a_build_of_what_is_built_writes_nothing(settings: Settings, spark: SparkSession, tmp_path: Path) -> None:
-    ingest.ingest_files(settings, [write_log(tmp_path / "first.jsonl", range(3), range(5))], "lambent")
-    first = profiles.build(settings)
-    again = profiles.build(settings)
-    assert again.facts == first.facts
-    table = open_table(settings.table(PROFILES))
-    assert table is not None
-    assert table.version() == 0
-
-
-def test_where_the_last_builds_events_are_vacuumed_the_build_is_full(
-    settings: Settings, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ingest.ingest_files(settings, [write_log(tmp_path / "first.jsonl", range(3), range(5))], "lambent")
+def test_where_the_last_builds_events_are_vacuumed_the_build_is_full(settings: Settings, spark: SparkSession) -> None:
+    log = add_file(settings, "first", some_events(range(3), range(5)))
     profiles.build(settings)
-    ingest.ingest_files(settings, [write_log(tmp_path / "later.jsonl", range(5, 6), range(5))], "lambent")
+    log += add_file(settings, "later", some_events(range(5, 6), range(5)))
     spark.sql(f"OPTIMIZE delta.`{settings.table('events')}`")
-    table = open_table(settings.table("events"))
-    assert table is not None
-    for path in {str(path) for path in Path(settings.table("events")).glob("*.parquet")}.difference(table.file_uris()):
+    kept = need_table(settings.table("events"), "").file_uris()
+    for path in {str(path) for path in Path(settings.table("events")).glob("*.parquet")}.difference(kept):
         Path(path).unlink()  # what VACUUM does, which takes Spark minutes here
 
     report = profiles.build(settings)
 
-    assert report.counts == {}
-    assert report.rows == 5
-    assert_is_what_a_full_build_gives(spark, settings)
+    assert (report.counts, report.rows) == ({}, 5)
+    assert_is_built(settings, log)
