@@ -5,15 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.pages import DOCS, PROJECT, Block, all_blocks, walk
-
-Walk = Future[dict[Block, str]]
+from tests.pages import DOCS, PROJECT, all_blocks, walk
 
 TUTORIAL = ["docs/tutorial/a-shoppers-intent.md"]
 BY_HAND = [
@@ -43,20 +39,10 @@ assert len(seen) >= 9, seen
 PY"""
 
 
-@pytest.fixture(scope="module")
-def walks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Walk]]:
-    """Both walks at once: most of each is the start of a Java machine."""
-    with ThreadPoolExecutor() as pool:
-        yield {
-            "tutorial": pool.submit(walk, TUTORIAL, tmp_path_factory.mktemp("tutorial")),
-            "by hand": pool.submit(walk, BY_HAND, tmp_path_factory.mktemp("by-hand"), KEYS_CHECK),
-        }
-
-
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
-def test_in_the_tutorial_the_intent_to_purchase_rises_with_what_the_reader_does(walks: dict[str, Walk]) -> None:
-    said = walks["tutorial"].result()
+def test_in_the_tutorial_the_intent_to_purchase_rises_with_what_the_reader_does(tmp_path: Path) -> None:
+    said = walk(TUTORIAL, tmp_path)
     acts = "".join(text for block, text in said.items() if block.text.startswith("act "))
     purchase = [float(found) for found in re.findall(r"purchase +([\d.]+)%", acts)]
     models = re.findall(r"model (\S+), after (\d) events", acts)
@@ -69,8 +55,8 @@ def test_in_the_tutorial_the_intent_to_purchase_rises_with_what_the_reader_does(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_log_of_ones_own_is_read_run_by_hand_and_mended_as_the_pages_say(walks: dict[str, Walk]) -> None:
-    said = walks["by hand"].result()
+def test_a_log_of_ones_own_is_read_run_by_hand_and_mended_as_the_pages_say(tmp_path: Path) -> None:
+    said = walk(BY_HAND, tmp_path, KEYS_CHECK)
     assert any("every live profile is the fold of all events" in text for text in said.values())
 
 
