@@ -119,7 +119,9 @@ def wait_until_settled(rig: Rig, sent: set[str]) -> None:
 
 def archived(rig: Rig) -> list[tuple]:  # type: ignore[type-arg]
     """The log as the table has it: events, in each partition's order, with their ingest times."""
-    rows = DeltaTable(rig.settings.table(tables.LOG)).to_pyarrow_table().to_pylist()
+    if not DeltaTable.is_deltatable(path := rig.settings.table(tables.LOG)):
+        return []  # the archiver makes the folder before its first commit
+    rows = DeltaTable(path).to_pyarrow_table().to_pylist()
     rows = sorted((row for row in rows if row["kind"] == "e"), key=lambda r: (r["partition"], r["ingest_ms"], r["seq"]))
     places = [(row["partition"], row["ingest_ms"], row["seq"]) for row in rows]
     assert len(set(places)) == len(places), "an entry is in the table twice"
