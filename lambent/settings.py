@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from lambent.errors import SettingsError
 from lambent.taxonomy import Taxonomy, load_taxonomy
+from lambent.traffic import Rules, load_rules
 
 PREFIX = "LAMBENT_"
 USER_KEY_BYTES = 32
@@ -43,6 +44,9 @@ class Settings(BaseSettings):
         None, description="Key of the pseudonyms, 32 bytes in hex; default: the file ROOT/user.key, made at first use."
     )
     taxonomy: Path | None = Field(None, description="TOML file of the event types and intents; default: a shop.")
+    traffic: Path | None = Field(
+        None, description="TOML file of the rules that flag bots and tests; default: a shop's."
+    )
     spark_master: str = Field("local[*]", description="Master of the Spark sessions.")
     spark_memory: str = Field("2g", description="Memory of the Spark driver (and of local executors).")
     mlflow_uri: str = Field("", description="MLflow tracking and registry; default: SQLite under ROOT.")
@@ -87,6 +91,10 @@ class Settings(BaseSettings):
     def load_taxonomy(self) -> Taxonomy:
         """The domain's event types and intents."""
         return load_taxonomy(self.taxonomy)
+
+    def load_traffic(self) -> Rules:
+        """The rules that flag what is no shopper's traffic."""
+        return load_rules(self.traffic)
 
     def user_key_bytes(self) -> bytes:
         """The key of the pseudonyms, made and kept (mode 0600) where none is set.

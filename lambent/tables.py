@@ -100,7 +100,7 @@ def profile_columns(layout: Layout) -> Mapping[str, str]:
 
 
 TRAINING_SESSIONS = "training_sessions"
-"""One row a session that has ended; see ``training.session_rows``."""
+"""One row a session that has ended, of users whom ``traffic`` does not flag; see ``training.session_rows``."""
 
 TRAINING_COLUMNS: Mapping[str, str] = {
     "user": "string",

@@ -93,8 +93,14 @@ def is_vacuumed(error: Exception) -> bool:
     return any(sign in str(error) for sign in ("FILE_NOT_EXIST", "FileNotFoundException", "DELTA_FILE_NOT_FOUND"))
 
 
-def encoded(events: DataFrame, taxonomy: Taxonomy) -> DataFrame:
-    """Events as numbers (``encoding.EVENT_DTYPE`` less ``id`` and the marks), with what orders them."""
-    numbers = encoded_sql(taxonomy)
+def encoded(events: DataFrame, taxonomy: Taxonomy, **also: str) -> DataFrame:
+    """Events as numbers (``encoding.EVENT_DTYPE`` less ``id`` and the marks), with what orders them.
+
+    Args:
+        events: of ``EVENT_COLUMNS``.
+        taxonomy: gives the codes of the types.
+        also: more columns, by name as SQL.
+    """
+    numbers = encoded_sql(taxonomy) | also
     order = [name for name in IN_LOG_ORDER if name not in numbers]
     return events.selectExpr(*order, *(f"{sql} AS {name}" for name, sql in numbers.items()))

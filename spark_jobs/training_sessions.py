@@ -1,7 +1,8 @@
 """Builds ``training_sessions`` from a snapshot: one row a session that has ended, folded as the worker folds it.
 
-Each task folds whole users with ``lambent.training``. A session longer than
-``MAX_EVENTS`` is a bot's: it is left out and counted. The split is by the time at which sessions start.
+Each task folds whole users with ``lambent.training``. The split is by the time at which sessions start. Left out, and
+counted by reason: sessions of users whom ``lambent.traffic`` flags (it has seen the whole snapshot, so that what a user did
+later counts too), those longer than ``MAX_EVENTS``, and those that an event can still join.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from lambent.features import FeatureSet, feature_set
@@ -17,6 +19,7 @@ from lambent.sessions import GAP_MS
 from lambent.settings import Settings
 from lambent.tables import EVENTS, TRAINING_COLUMNS, TRAINING_SESSIONS
 from lambent.taxonomy import Taxonomy
+from lambent.traffic import KINDS, SHOPPER, Rules
 from lambent.training import SessionRows, is_held_out, session_rows
 from spark_jobs.commits import load_table, overwrite
 from spark_jobs.histories import Histories, fold_histories
@@ -27,24 +30,37 @@ from spark_jobs.snapshot import Snapshot, choose, configure, encoded, included
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
     from pyspark.sql import DataFrame
 
 JOB = "training_sessions"
 MAX_EVENTS = 1_000
 TRAIN_SHARE, VALIDATION_SHARE = 0.70, 0.15
 PARTS = ("train", "validation", "test")
-ENDED_COLUMNS = {name: kind for name, kind in TRAINING_COLUMNS.items() if name != "split"} | {"end_ms": "int64"}
+FLAGGED = "_traffic"
+"""Behind a flagged user's kind: why the session is left out."""
+ENDED_COLUMNS = {name: kind for name, kind in TRAINING_COLUMNS.items() if name != "split"} | {
+    "end_ms": "int64",
+    "kind": "string",
+}
+"""``kind``: of the user, as in ``traffic.KINDS``."""
 
 # --- one task: users' events to session rows ---------------------------------------------------------------------------
 
 
-def to_arrow(rows: SessionRows, names: pa.Array) -> pa.RecordBatch:
-    """Session rows as Arrow; a session that is too long keeps its length only."""
+def to_arrow(rows: SessionRows, names: pa.Array, kinds: NDArray[np.int8]) -> pa.RecordBatch:
+    """Session rows as Arrow; one that is too long, or of a user who is flagged, keeps its length only.
+
+    Args:
+        rows: the sessions.
+        names: [users] their keys.
+        kinds: [users] codes of ``traffic.KINDS``.
+    """
     import pyarrow as pa
 
     users = names.take(pa.array(rows.user)).to_pylist()
-    steps = np.repeat(rows.length <= MAX_EVENTS, rows.length)
-    kept = np.where(rows.length <= MAX_EVENTS, rows.length, 0)
+    wanted = (rows.length <= MAX_EVENTS) & (kinds[rows.user] == SHOPPER)
+    steps, kept = np.repeat(wanted, rows.length), np.where(wanted, rows.length, 0)
     columns: dict[str, Any] = {
         "user": users,
         "start_ms": rows.start_ms,
@@ -55,6 +71,7 @@ def to_arrow(rows: SessionRows, names: pa.Array) -> pa.RecordBatch:
         "labels": lists(rows.labels[steps], kept),
         "held_out": [is_held_out(user) for user in users],
         "end_ms": rows.end_ms,
+        "kind": np.array(KINDS)[kinds[rows.user]],
     }
     arrays = [_typed(columns[name], kind) for name, kind in arrow_types(ENDED_COLUMNS).items()]
     return pa.RecordBatch.from_arrays(arrays, names=list(ENDED_COLUMNS))
@@ -69,20 +86,23 @@ def _typed(column: Any, kind: pa.DataType) -> pa.Array:
 # --- pure DataFrame functions ------------------------------------------------------------------------------------------
 
 
-def sessions_of(events: DataFrame, features: FeatureSet) -> DataFrame:
+def sessions_of(events: DataFrame, features: FeatureSet, rules: Rules) -> DataFrame:
     """All sessions, ended or not, as ``ENDED_COLUMNS``.
 
     Args:
         events: distinct events of ``tables.EVENT_COLUMNS``, those of the snapshot.
         features: the declarations.
+        rules: what is no shopper's traffic.
     """
     taxonomy, aggregates = features.taxonomy, features.profile.aggregates
 
     def fold(histories: Histories) -> pa.RecordBatch:
-        rows = session_rows(feature_set(taxonomy, aggregates), histories.user, histories.events())
-        return to_arrow(rows, histories.names)
+        seen = histories.events()
+        rows = session_rows(feature_set(taxonomy, aggregates), histories.user, seen)
+        is_test = histories.rows.column("is_test").to_numpy()
+        return to_arrow(rows, histories.names, rules.flag(histories.user, seen["t_ms"], is_test))
 
-    return fold_histories(encoded(events, taxonomy), ENDED_COLUMNS, fold)
+    return fold_histories(encoded(events, taxonomy, is_test=rules.test.sql()), ENDED_COLUMNS, fold)
 
 
 def newest_clock_ms(events: DataFrame, taxonomy: Taxonomy) -> int:
@@ -91,8 +111,9 @@ def newest_clock_ms(events: DataFrame, taxonomy: Taxonomy) -> int:
 
 
 def ended(sessions: DataFrame, newest_ms: int) -> DataFrame:
-    """Those that no event can join any more, less the bots'."""
-    return sessions.where(f"end_ms + {GAP_MS}L < {newest_ms}L AND length <= {MAX_EVENTS}")
+    """Those that no event can join any more, and that are not left out for another reason."""
+    kept = f"end_ms + {GAP_MS}L < {newest_ms}L AND length <= {MAX_EVENTS} AND kind = '{KINDS[SHOPPER]}'"
+    return sessions.where(kept)
 
 
 def split_times_ms(sessions: DataFrame) -> list[int]:
@@ -108,11 +129,26 @@ def parted(sessions: DataFrame, newest_ms: int, times_ms: Sequence[int]) -> Data
     """All sessions with ``split``: a name of ``PARTS``, or why the session is left out."""
     validation_ms, test_ms = times_ms or (0, 0)
     part = (
-        f"CASE WHEN length > {MAX_EVENTS} THEN 'too_long' WHEN end_ms + {GAP_MS}L >= {newest_ms}L THEN 'open' "
+        f"CASE WHEN kind <> '{KINDS[SHOPPER]}' THEN kind || '{FLAGGED}' "
+        f"WHEN length > {MAX_EVENTS} THEN 'too_long' WHEN end_ms + {GAP_MS}L >= {newest_ms}L THEN 'open' "
         f"WHEN start_ms >= {test_ms}L THEN 'test' WHEN held_out THEN 'held_out_early' "
         f"WHEN start_ms >= {validation_ms}L THEN 'validation' ELSE 'train' END AS split"
     )
     return sessions.selectExpr("*", part)
+
+
+def count_sessions(sessions: DataFrame) -> dict[str, int]:
+    """How many sessions there are by ``split``; of those that are flagged also how many users and events."""
+    from pyspark.sql import functions as F
+
+    totals = "count(*) AS sessions", "count(DISTINCT flagged) AS users", "sum(length) AS events"
+    flagged = f"CASE WHEN kind <> '{KINDS[SHOPPER]}' THEN user END AS flagged"
+    rows = sessions.selectExpr("split", "length", flagged).groupBy("split").agg(*map(F.expr, totals)).collect()
+    counts = {split: sessions for split, sessions, _, _ in rows}
+    for split, _, users, events in rows:
+        if split.endswith(FLAGGED):
+            counts |= {f"{split}_users": users, f"{split}_events": events}
+    return counts
 
 
 def training_rows(sessions: DataFrame) -> DataFrame:
@@ -135,15 +171,15 @@ def build(settings: Settings, snapshot: Snapshot | None = None) -> Report:
     """
     watch = Stopwatch()
     snapshot = snapshot or choose(settings)
-    features = FeatureSet(settings.load_taxonomy())
+    features, rules = FeatureSet(settings.load_taxonomy()), settings.load_traffic()
     with spark_session(settings, "lambent training sessions") as spark:
         events = included(load_table(spark, settings.table(EVENTS), snapshot.events_version), snapshot.cutoff_ms)
         newest_ms = newest_clock_ms(events, features.taxonomy)
-        every = sessions_of(events, features).persist()
+        every = sessions_of(events, features, rules).persist()
         times_ms = split_times_ms(ended(every, newest_ms))
-        said = {**snapshot.metadata(features.hash), "split_ms": times_ms}
+        said = {**snapshot.metadata(features.hash), "split_ms": times_ms, "traffic": msgspec.to_builtins(rules)}
         sessions = parted(every, newest_ms, times_ms)
-        counts = dict(sessions.groupBy("split").count().collect())
+        counts = count_sessions(sessions)
         overwrite(training_rows(sessions), settings.table(TRAINING_SESSIONS), said)
         every.unpersist()
     report = Report(JOB, sum(counts.get(part, 0) for part in PARTS), watch.seconds, counts, said)

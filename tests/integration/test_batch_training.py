@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -28,21 +29,39 @@ pytestmark = [pytest.mark.integration, pytest.mark.spark]
 START_MS = 1_700_000_000_000
 GAP_MS = 30 * 60_000
 Log = list[tuple[Event, int]]
+MARKS = {13: {"test": "true"}, 14: {"who": "probe-7"}, 15: {"test": "false"}}
+"""Attributes of all events of some users."""
+RULES = r"""
+[bot]
+minute = 60
+[test]
+attributes = { test = ["true", "1"], who = ["probe-*"] }
+devices = ["it's 100%!", "back\\slash"]
+"""
+FLAGGED = {"bot_traffic": [11], "test_traffic": [12, 13, 14]}
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """A shop with rules of its own."""
+    (path := settings.root / "traffic.toml").write_text(RULES)
+    return settings.model_copy(update={"traffic": path})
 
 
 def made_up_log() -> Log:
-    """Sixty users with a few sessions each; one is a bot, and the events of one are late."""
+    """Sixty users with a few sessions each. Of one a session is too long, one is a bot, three are tests; some are late."""
     random = np.random.default_rng(7)
     types = ["view", "cart", "search", "purchase", "consult"]
     log = []
     for n in range(60):
         user, at_ms = keys.pseudonym(f"u{n}", b"k"), START_MS + int(random.integers(0, 10 * GAP_MS))
-        for k in range(1_100 if n == 0 else int(random.integers(1, 25))):
-            at_ms += int(random.choice([5_000, 60_000, 2 * GAP_MS])) if n else 1_000
+        for k in range({0: 1_100, 11: 70}.get(n) or int(random.integers(1, 25))):
+            at_ms += {0: 15_000, 11: 500}.get(n) or int(random.choice([5_000, 60_000, 2 * GAP_MS]))
             late_ms = 5 * GAP_MS if n % 9 == 1 and k % 4 == 3 else 0
             event = Event(
                 user=user, type=str(random.choice(types, p=[0.5, 0.2, 0.15, 0.1, 0.05])), event_ms=at_ms - late_ms,
                 id=f"{n}-{k}", product=f"p{random.integers(0, 9)}", price=float(k) if k % 3 else None,
+                device="it's 100%!" if (n, k) == (12, 0) else "it's 100 %!", attributes={"a": "b"} | MARKS.get(n, {}),
             )  # fmt: skip
             log.append((event, at_ms))
     return sorted(log, key=lambda one: one[1])
@@ -52,7 +71,8 @@ def slow_rows(log: Log, features: FeatureSet) -> tuple[list[dict[str, Any]], lis
     """The table by its definition, one event after another."""
     newest_ms = max(min(event.event_ms, ms) for event, ms in log)
     sessions: list[dict[str, Any]] = []
-    for user in sorted({event.user for event, _ in log}):
+    flagged = {keys.pseudonym(f"u{n}", b"k") for own in FLAGGED.values() for n in own}
+    for user in sorted({event.user for event, _ in log} - flagged):
         sessions += slow_sessions([one for one in log if one[0].user == user], features)
     ended = [one for one in sessions if one["end_ms"] + GAP_MS < newest_ms and len(one["events"]) <= 1_000]
     starts = sorted(one["start_ms"] for one in ended)
@@ -97,9 +117,14 @@ def test_the_table_is_the_slow_definitions(spark: SparkSession, settings: Settin
 
     assert last_metadata(table) == {
         "events_version": 0, "cutoff_ms": START_MS + 10**9, "features": features.hash, "split_ms": times_ms,
+        "traffic": msgspec.json.decode(msgspec.json.encode(settings.load_traffic())),
     }  # fmt: skip
     assert report.rows == len(found) == len(expected)
     assert report.counts["too_long"] == 1
+    for kind, own in FLAGGED.items():
+        assert report.counts[f"{kind}_users"] == len(own)
+        assert report.counts[kind] >= len(own)
+    assert (report.counts["bot_traffic"], report.counts["bot_traffic_events"]) == (1, 70)
     assert report.counts["open"] > 0
     assert {row["split"] for row in found} == {"train", "validation", "test"}
     for row, slow in zip(by_start(found), by_start(expected), strict=True):
