@@ -6,7 +6,7 @@ A block's language says what becomes of it:
     python   is run; the blocks of a page share their names
     text     is what the block before it says, `…` standing for anything. Under the title "For instance" every line must
              be said somewhere, whatever the numbers are
-    toml     is read as what it is: a mapping, settings, a taxonomy
+    toml     is read as what it is: a mapping, settings, a taxonomy, rules on traffic
     json     is parsed
 """
 

@@ -1,4 +1,4 @@
-"""The page of the taxonomy and the policy."""
+"""The page of the taxonomy, the policy and the rules on traffic."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 
 from infra.reference.markdown import code, table
-from lambent import policy, taxonomy
+from lambent import policy, taxonomy, traffic
 
 
 def taxonomy_page() -> str:
@@ -14,6 +14,7 @@ def taxonomy_page() -> str:
     shop = taxonomy.shop()
     types = ((code(one.name), "yes" if one.intent else "", one.intent) for one in shop.types)
     rules = ((one.intent, f"{one.threshold:.2f}", code(one.action)) for one in policy.rules_for(shop))
+    no_shoppers = Path(inspect.getfile(traffic)).with_name("traffic.toml").read_text()
     shipped = Path(inspect.getfile(taxonomy)).with_name("taxonomy.toml").read_text()
     return f"""# Taxonomy and policy
 
@@ -32,4 +33,13 @@ in the setting [`taxonomy`](settings.md). This is the one that is shipped:
 
 An action is named in an intent when the probability reaches the threshold.
 
-{table(("intent", "from", "action"), rules)}"""
+{table(("intent", "from", "action"), rules)}
+## Traffic
+
+Which users are no shoppers. To draw the lines elsewhere, write a file of this form and name it in the setting
+[`traffic`](settings.md); the next `lambent batch training-sessions` goes by it.
+
+```toml
+{no_shoppers.strip()}
+```
+"""

@@ -23,6 +23,7 @@ from lambent.mapping import load_mapping
 from lambent.mapping.spec import CSV_ONLY, FieldsSpec, FileSpec, SourceSpec, TimeSpec
 from lambent.settings import Settings
 from lambent.taxonomy import load_taxonomy, shop
+from lambent.traffic import load_rules
 from tests.pages import DOCS, LANGUAGES, PROJECT, Block, all_blocks, blocks, pages, unmatched
 
 MAPPING = "docs/reference/mapping.md"
@@ -54,7 +55,9 @@ def test_the_python_of_a_page_runs_and_says_what_the_page_says(page: str) -> Non
 
 
 @pytest.mark.parametrize("block", named(all_blocks("toml")))
-def test_every_toml_block_is_a_mapping_or_settings_or_a_taxonomy(block: Block, tmp_path: Path) -> None:
+def test_every_toml_block_is_a_mapping_or_settings_or_a_taxonomy_or_rules_on_traffic(
+    block: Block, tmp_path: Path
+) -> None:
     path = tmp_path / "block.toml"
     path.write_text(block.text)
     found = tomllib.loads(block.text)
@@ -62,6 +65,8 @@ def test_every_toml_block_is_a_mapping_or_settings_or_a_taxonomy(block: Block, t
         load_mapping(str(path))
     elif "intents" in found:
         assert load_taxonomy(path) == shop()
+    elif "bot" in found:
+        assert load_rules(path) == load_rules()
     else:
         assert block.title == "lambent.toml"
         assert Settings(**found)
