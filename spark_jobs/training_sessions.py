@@ -21,6 +21,7 @@ from lambent.tables import EVENTS, TRAINING_COLUMNS, TRAINING_SESSIONS
 from lambent.taxonomy import Taxonomy
 from lambent.traffic import KINDS, SHOPPER, Rules
 from lambent.training import SessionRows, is_held_out, session_rows
+from lambent.utc import parse_time
 from spark_jobs.commits import load_table, overwrite
 from spark_jobs.histories import Histories, fold_histories
 from spark_jobs.report import Report, Stopwatch, keep, run_job
@@ -159,12 +160,13 @@ def training_rows(sessions: DataFrame) -> DataFrame:
 # --- one run -----------------------------------------------------------------------------------------------------------
 
 
-def build(settings: Settings, snapshot: Snapshot | None = None) -> Report:
+def build(settings: Settings, snapshot: Snapshot | None = None, as_of_ms: int | None = None) -> Report:
     """Replace ``training_sessions`` by those of a snapshot, and keep the report.
 
     Args:
         settings: the settings.
         snapshot: (V, T); None: the newest that keeps the law.
+        as_of_ms: only events with ``ingest_ms`` below, those of files included; None: all of the snapshot.
 
     Raises:
         DataError: there are no events.
@@ -174,10 +176,17 @@ def build(settings: Settings, snapshot: Snapshot | None = None) -> Report:
     features, rules = FeatureSet(settings.load_taxonomy()), settings.load_traffic()
     with spark_session(settings, "lambent training sessions") as spark:
         events = included(load_table(spark, settings.table(EVENTS), snapshot.events_version), snapshot.cutoff_ms)
+        known = {} if as_of_ms is None else {"as_of_ms": as_of_ms}
+        events = events.where(f"ingest_ms < {as_of_ms}L") if known else events
         newest_ms = newest_clock_ms(events, features.taxonomy)
         every = sessions_of(events, features, rules).persist()
         times_ms = split_times_ms(ended(every, newest_ms))
-        said = {**snapshot.metadata(features.hash), "split_ms": times_ms, "traffic": msgspec.to_builtins(rules)}
+        said = {
+            **snapshot.metadata(features.hash),
+            **known,
+            "split_ms": times_ms,
+            "traffic": msgspec.to_builtins(rules),
+        }
         sessions = parted(every, newest_ms, times_ms)
         counts = count_sessions(sessions)
         overwrite(training_rows(sessions), settings.table(TRAINING_SESSIONS), said)
@@ -188,11 +197,19 @@ def build(settings: Settings, snapshot: Snapshot | None = None) -> Report:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """``spark-submit training_sessions.py [--events-version V] [--cutoff-ms T]``."""
+    """``spark-submit training_sessions.py [--events-version V] [--cutoff-ms T] [--as-of TIME]``."""
     parser = argparse.ArgumentParser(prog=JOB, description=__doc__)
     configure(parser)
-    arguments = parser.parse_args(argv)
-    return run_job(lambda settings: build(settings, choose(settings, arguments.events_version, arguments.cutoff_ms)))
+    parser.add_argument(
+        "--as-of", default="", metavar="TIME", help="only what was known then (ISO 8601; UTC); empty: all"
+    )
+    given = parser.parse_args(argv)
+
+    def job(settings: Settings) -> Report:
+        as_of_ms = parse_time(given.as_of) if given.as_of else None
+        return build(settings, choose(settings, given.events_version, given.cutoff_ms), as_of_ms)
+
+    return run_job(job)
 
 
 if __name__ == "__main__":

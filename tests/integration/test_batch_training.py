@@ -147,6 +147,22 @@ def same_row(row: dict[str, Any], slow: dict[str, Any], features: FeatureSet) ->
     np.testing.assert_allclose(row["profile"], slow["profile"], rtol=1e-5, atol=1e-6)
 
 
+def test_a_table_as_of_a_time_is_that_of_a_log_that_ends_there(spark: SparkSession, settings: Settings) -> None:
+    log, features = made_up_log(), FeatureSet(settings.load_taxonomy())
+    as_of_ms = sorted(ms for _, ms in log)[len(log) // 2]
+    append(first_copies(spark.createDataFrame(rows_of([], log)), None), settings.table(EVENTS),
+           {"watermark_ms": START_MS + 10**9})  # fmt: skip
+    training_sessions.build(settings, as_of_ms=as_of_ms)
+    table = need_table(settings.table(TRAINING_SESSIONS), "")
+    found = by_start(table.to_pyarrow_dataset().to_table().to_pylist())
+    expected = by_start(slow_rows([one for one in log if one[1] < as_of_ms], features)[0])
+    assert last_metadata(table)["as_of_ms"] == as_of_ms
+    assert [(row["user"], row["start_ms"], row["labels"]) for row in found] == [
+        (row["user"], row["start_ms"], row["labels"]) for row in expected
+    ]
+    assert 0 < len(found) < len(slow_rows(log, features)[0])
+
+
 def test_the_columns_are_the_declared_ones_and_a_rerun_repeats_the_rows(
     spark: SparkSession, settings: Settings
 ) -> None:
