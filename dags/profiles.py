@@ -1,25 +1,30 @@
 """Every hour, and after a history was read: archive → events → profiles → store.
 
 The three jobs share one Spark application, since most of a small job is the start of its Java machine. Each is a
-transaction of its own and safe to run again, so a retry of the task repeats nothing that was done.
+transaction of its own and goes on from what it finished last: `ingest-log` from the version of `log` that `events` names,
+`profiles` from the snapshot of the last build, `publish` from the build that the store names. So a retry repeats nothing
+that was done, and one run does the work of all that were missed.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable
 
-from dags.common import DEFAULTS, HISTORY, PROFILES, spark_job
+from dags.common import HISTORY, PROFILES, SHARED, done_within, spark_job
 
 with DAG(
     "lambent_profiles",
     schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("5 * * * *", timezone="UTC"), assets=[HISTORY]),
-    start_date=datetime(2026, 1, 1),
-    catchup=False,
-    default_args=DEFAULTS,
-    max_active_runs=1,
-    tags=["lambent"],
     doc_md=__doc__,
+    deadline=done_within(hours=1),
+    **SHARED,
 ) as dag:
-    spark_job("spark_jobs/run.py", "ingest-log", "profiles", "publish", task_id="refresh", outlets=[PROFILES])
+    spark_job(
+        "spark_jobs/run.py",
+        "ingest-log",
+        "profiles",
+        "publish",
+        task_id="refresh",
+        outlets=[PROFILES],
+        priority_weight=10,  # before what is daily, where both wait for the tables
+    )

@@ -1,21 +1,30 @@
-"""Every night: the sessions that have ended, as training rows."""
+"""Every night: the sessions that have ended, as training rows. Wakes `lambent_training`.
+
+A run replaces the table by that of the newest snapshot. A run of a **backfill**, or one that is started with `as_of`,
+makes it from what was known at that time: a version of the table a day, to train a model as it would have been then. It is
+the newest version until the next run; a backfill wakes no training.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import timedelta
 
-from airflow.sdk import DAG, CronTriggerTimetable
+from airflow.sdk import DAG, CronTriggerTimetable, Param
 
-from dags.common import DEFAULTS, SESSIONS, spark_job
+from dags.common import SESSIONS, SHARED, done_within, spark_job
+
+AS_OF = "{{ params.as_of or (dag_run.data_interval_end if dag_run.run_type == 'backfill' else '') }}"
 
 with DAG(
     "lambent_sessions",
-    schedule=CronTriggerTimetable("30 3 * * *", timezone="UTC"),
-    start_date=datetime(2026, 1, 1),
-    catchup=False,
-    default_args=DEFAULTS,
-    max_active_runs=1,
-    tags=["lambent"],
+    schedule=CronTriggerTimetable("30 3 * * *", timezone="UTC", interval=timedelta(days=1)),
     doc_md=__doc__,
+    deadline=done_within(hours=3),
+    params={
+        "as_of": Param(
+            None, type=["null", "string"], format="date-time", description="Only what was known then; empty: all."
+        )
+    },
+    **SHARED,
 ) as dag:
-    spark_job("spark_jobs/training_sessions.py", outlets=[SESSIONS])
+    spark_job("spark_jobs/training_sessions.py", "--as-of", AS_OF, outlets=[SESSIONS])

@@ -19,9 +19,11 @@ def main(runs: list[str]) -> int:
     for run in runs:
         dag_id, _, params = run.partition("=")
         start = time.monotonic()
-        for task in bag.dags[dag_id].tasks:
+        dag = bag.dags[dag_id]
+        dag.deadline = None  # Airflow 3.3's own ``dags test`` fails on one
+        for task in dag.tasks:
             task.retries = 0  # whoever watches wants to see a failure now, not after the third try
-        outcome = bag.dags[dag_id].test(run_conf=json.loads(params or "{}"))
+        outcome = dag.test(run_conf=json.loads(params or "{}"))
         print(
             json.dumps({"dag": dag_id, "state": outcome.state, "seconds": round(time.monotonic() - start, 1)}),
             flush=True,

@@ -126,6 +126,8 @@ def _add_airflow(plan: Plan, say: Say) -> None:
     }
     plan.parts.append(Part("airflow-db", ["airflow", "db", "migrate"], once=True))
     plan.parts += [Part(name, command, ready, ("airflow-db",)) for name, (command, ready) in commands.items()]
+    pools = ["airflow", "pools", "import", str(PROJECT / "dags" / "pools.json")]
+    plan.parts.append(Part("airflow-pools", pools, after=("airflow-db",), once=True))
 
 
 def _airflow_variables(url: str, port: int) -> dict[str, str]:
