@@ -111,19 +111,19 @@ def intents(p: int) -> str:
     return f"intents:{{{p}}}"
 
 
-@_family("stream", "worker", "law")
+@_family("stream", "worker, rebuild", "law, rebuild")
 def dead(p: int) -> str:
     """Stream of what a worker had to give up: fields ``id``, ``reason``, ``bytes``."""
     return f"dead:{{{p}}}"
 
 
-@_family("string", "worker", "worker, archiver, server")
+@_family("string", "worker, rebuild", "worker, archiver, server")
 def position(p: int) -> str:
-    """Id of the last stream entry whose effects are in the store: the fence."""
+    """Id of the last stream entry whose effects are in the store: the fence. ``0-1`` while the partition is rebuilt."""
     return f"position:{{{p}}}"
 
 
-@_family("string", "worker", "worker")
+@_family("string", "worker, rebuild", "worker")
 def control(p: int) -> str:
     """What the control entries up to the position have set, as JSON."""
     return f"control:{{{p}}}"
@@ -146,15 +146,20 @@ def profile_pattern() -> str:
     return "profile:{*}:*"
 
 
-@_family("string", "worker", "worker, law", "14 d after the last event")
+@_family("string", "worker, rebuild", "worker, law", "14 d after the last event")
 def live(p: int, user: str) -> str:
-    """The live record; only the worker writes it."""
+    """The live record; only the worker writes it, and what a rebuild makes by the worker's code."""
     return f"live:{{{p}}}:{user}"
 
 
-@_family("string", "worker", "server, systems that act", "14 d after the last event")
+def live_pattern() -> str:
+    """What matches every live record, as ``SCAN`` has it."""
+    return "live:{*}:*"
+
+
+@_family("string", "worker, rebuild", "server, systems that act", "14 d after the last event")
 def intent(p: int, user: str) -> str:
-    """The newest intent, as JSON; only the worker writes it."""
+    """The newest intent, as JSON; only the worker writes it, and a rebuild where it is missing."""
     return f"intent:{{{p}}}:{user}"
 
 
@@ -162,6 +167,12 @@ def intent(p: int, user: str) -> str:
 def trimmed(p: int) -> str:
     """Id up to which the stream has been trimmed: a worker whose position is before it has lost entries."""
     return f"trimmed:{{{p}}}"
+
+
+@_family("hash", "rebuild", "rebuild", "while the partition is rebuilt")
+def rebuild(p: int) -> str:
+    """Where the partition stood before (``position``), and which rebuild works on it (``owner``)."""
+    return f"rebuild:{{{p}}}"
 
 
 @_family("set", "quarantine retry", "quarantine retry", "30 d after the last retry")

@@ -23,8 +23,13 @@ from realtime.store import Entry
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from deltalake import DeltaTable
 
 DAY_MS = 86_400_000
+OTHER_PARTITIONS = (
+    "Set LAMBENT_PARTITIONS to what the table has: the log and the quarantine know an entry by its partition, so another "
+    "number needs a store and tables of its own, into which the history is read as a file."
+)
 _decode_intents = msgspec.json.Decoder(list[Intent]).decode
 
 
@@ -60,13 +65,12 @@ class Archive:
             self._table = DeltaTable(self._path)
         made = self._table.metadata().description
         if made != description:
-            raise DataError(f"{self._path} was made with {made}; the store has {description}.", "Rebuild the store.")
+            raise DataError(f"{self._path} was made with {made}; the store has {description}.", OTHER_PARTITIONS)
         self.positions = self._look()
 
     def _look(self) -> dict[int, bytes]:
         self._version = self._table.version()
-        names = {p: f"{self._application}-{p}" for p in range(self._partitions)}
-        return {p: ids.from_version(self._table.transaction_version(name)) for p, name in names.items()}
+        return read_ends(self._table, self._application, self._partitions)
 
     def append(self, rows: pa.Table, ends: Mapping[int, bytes]) -> None:
         """Append rows; ``ends`` is the id of each partition's last entry among them. All of it or nothing.
@@ -122,6 +126,12 @@ def arrow_schema(columns: Mapping[str, str]) -> pa.Schema:
 
     nested = {"map<string,double>": pa.map_(pa.string(), pa.float64()), "list<string>": pa.list_(pa.string())}
     return pa.schema([(name, nested.get(kind) or pa.type_for_alias(kind)) for name, kind in columns.items()])
+
+
+def read_ends(table: DeltaTable | None, application: str, partitions: int) -> dict[int, bytes]:
+    """The id of each partition's last entry that is in the table, as its transactions say it."""
+    names = {p: f"{application}-{p}" for p in range(partitions)}
+    return {p: ids.from_version(table.transaction_version(name) if table else None) for p, name in names.items()}
 
 
 def log_rows(found: Mapping[int, Sequence[Entry]], schema: pa.Schema) -> pa.Table:

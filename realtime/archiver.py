@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lambent import keys
 from lambent.cli import Command
-from lambent.errors import FencedError, StoreError, UnwritableError
+from lambent.errors import FencedError, UnwritableError
 from lambent.settings import Settings
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Archiver:
         log, intents = self._opened()
         entries = self._drain(log, keys.events, "entries")
         self._drain(intents, keys.intents, "intents")
-        now_ms = self._now_ms()
+        now_ms = self.store.now_ms()
         self._mark(log, now_ms)
         self._trim(log, intents, now_ms)
         return entries
@@ -120,35 +120,15 @@ class Archiver:
     def _open(self) -> tuple[Archive, Archive]:
         from lambent import tables
         from realtime.archive import INTENTS, LOG, Archive
+        from realtime.archived import raise_ids, refuse_gap
 
         p = self.meta.partitions
         log = Archive(self.settings.table(tables.LOG), *LOG[:2], p)
         intents = Archive(self.settings.table(tables.INTENTS), *INTENTS[:2], p)
-        self._refuse_gap(log)
-        self._raise_ids(log)
+        refuse_gap(self.store, log.positions)
+        raise_ids(self.store, log.positions)
         self._log, self._intents = log, intents
         return log, intents
-
-    def _refuse_gap(self, log: Archive) -> None:
-        """Entries that were trimmed and are not in the table are lost."""
-        from realtime import ids
-
-        replies = self.store.pipe_or_raise(("GET", keys.trimmed(p)) for p in log.positions)
-        for (p, archived), trimmed in zip(log.positions.items(), replies, strict=True):
-            if ids.parse(archived) < ids.parse(trimmed or ids.START):
-                raise StoreError(
-                    f"Partition {p} was trimmed up to {trimmed.decode()}, but the table log ends at {archived.decode()}.",
-                    "The table is older than the store: restore it, or start with an empty store.",
-                )
-
-    def _raise_ids(self, log: Archive) -> None:
-        """A store that lost its last entries must not give their ids again: a marker with a higher id sees to it."""
-        from realtime import ids
-
-        for (p, archived), last in zip(log.positions.items(), self.store.last_ids(list(log.positions)), strict=True):
-            if ids.parse(last) < ids.parse(archived):
-                ms, seq = ids.parse(archived)
-                self.store.call("XADD", keys.events(p), ids.form(ms, seq + 1), "m", "")
 
     def _drain(self, archive: Archive, stream: Callable[[int], str], what: str) -> int:
         """Append until the streams hold nothing new; how many entries."""
@@ -170,10 +150,6 @@ class Archiver:
             archive.append(rows, {p: own[-1][0] for p, own in found.items()})
         oldest_ms = min(ids.ingest_ms(own[0][0]) for own in found.values())
         self.metrics.archived(what, rows.num_rows, oldest_ms)
-
-    def _now_ms(self) -> int:
-        seconds, micros = self.store.call("TIME")
-        return int(seconds) * 1000 + int(micros) // 1000
 
     def _mark(self, log: Archive, now_ms: int) -> None:
         """An idle partition gets a marker, so that its watermark goes on; it is archived in the next round."""

@@ -72,11 +72,12 @@ def _files(settings: Settings) -> Iterator[Event]:
         return
     rows = table.to_pyarrow_dataset().to_table(columns=[*FILE_COLUMNS], filter=ds.field("source") == tables.SOURCE_FILE)
     for row in rows.sort_by([("event_ms", "ascending"), ("event_id", "ascending")]).to_pylist():
-        yield _event(row)
+        yield event_of(row)
 
 
-def _event(row: dict[str, Any]) -> Event:
-    return Event(id=row.pop("event_id"), **row)
+def event_of(row: dict[str, Any]) -> Event:
+    """The event of a row of ``events``; what else is in the row is left out."""
+    return Event(id=row["event_id"], **{name: row[name] for name in FILE_COLUMNS[1:]})
 
 
 def _live(

@@ -5,6 +5,9 @@ from __future__ import annotations
 SEQ_BITS = 20
 START = b"0-0"
 """Before the first entry of any stream."""
+HELD = b"0-1"
+"""Where a partition stands while it is rebuilt. Ids are times, so no entry has this one: nobody who worked on the partition
+can commit."""
 
 
 def parse(entry_id: bytes) -> tuple[int, int]:

@@ -152,15 +152,13 @@ def _wait(store: Store, meta: Meta, settings: Settings, deadline_s: float) -> No
 
 def unseen(store: Store, partitions: int, settings: Settings) -> tuple[str, int] | None:
     """Who is behind, and in which partition; None if worker and archive have seen every entry but markers."""
-    from realtime import ids
-    from realtime.archive import LOG
+    from realtime.archive import LOG, read_ends
     from realtime.history import open_table
 
-    table = open_table(settings, tables.LOG)
-    names = [f"{LOG[1]}-{p}" for p in range(partitions)]
-    archived = [ids.from_version(table.transaction_version(name) if table else None) for name in names]
-    for who, positions in (("archive", archived), ("worker", store.positions(range(partitions)))):
-        for p, entries in _after(store, dict(enumerate(positions))):
+    archived = read_ends(open_table(settings, tables.LOG), LOG[1], partitions)
+    answered = dict(enumerate(store.positions(range(partitions))))
+    for who, positions in (("archive", archived), ("worker", answered)):
+        for p, entries in _after(store, positions):
             if any(kind != b"m" for _, kind, _ in entries):
                 return who, p
     return None
@@ -204,7 +202,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
     if report.differences:
         raise DataError(
             f"{report.differences} of {report.users} users have a live profile that is not the fold of their events.",
-            "Rebuild the store.",
+            "Publish anew (lambent publish --full), then make the live side anew: lambent rebuild.",
         )
 
 

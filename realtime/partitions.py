@@ -114,7 +114,7 @@ class Partitions:
             log.info(fields("partitions-taken", taken=len(free), held=len(self.held)))
 
     def load(self, partitions: Sequence[int]) -> None:
-        """Read where partitions stand, forgetting what was read ahead.
+        """Read where partitions stand, forgetting what was read ahead. One that is being rebuilt is left alone until later.
 
         Raises:
             StoreError: a stream has been trimmed beyond the position.
@@ -122,6 +122,10 @@ class Partitions:
         commands = (("GET", key(p)) for p in partitions for key in (keys.position, keys.control, keys.trimmed))
         replies = self._store.pipe_or_raise(commands)
         for p, position, control, trimmed in zip(partitions, replies[0::3], replies[1::3], replies[2::3], strict=True):
+            if position == ids.HELD:
+                log.info(fields("being-rebuilt", partition=p))
+                self.held.pop(p, None)
+                continue
             _refuse_gap(p, position or ids.START, trimmed or ids.START)
             self.held[p] = Held(position or ids.START, read_control(control))
 
@@ -140,5 +144,5 @@ def _refuse_gap(partition: int, position: bytes, trimmed: bytes) -> None:
     if ids.parse(position) < ids.parse(trimmed):
         raise StoreError(
             f"Partition {partition} stands at {position.decode()}, but its stream was trimmed up to {trimmed.decode()}.",
-            "Entries between them are only in the table log: rebuild the store.",
+            "Entries between them are only in the table log, from which lambent rebuild reads them.",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,15 @@ def read_control(data: bytes | None) -> Control:
         raise StoreError(cause, "Another version has written it: run that one here too.") from error
 
 
+def load_artifact(features: FeatureSet, entry: ModelEntry) -> Model:
+    """The model of a control entry, by LiteRT.
+
+    Raises:
+        ModelError: see ``LiteRtModel``.
+    """
+    return LiteRtModel(Path(entry.folder), features, entry.sha256)
+
+
 class Models:
     """Loaded models by version, and what is said where there is none.
 
@@ -68,7 +78,7 @@ class Models:
     def __init__(self, features: FeatureSet, load: Load | None = None) -> None:
         self.features = features
         self.failures: Counter[str] = Counter()  # "load", "step", "missing"
-        self._load = load or (lambda entry: LiteRtModel(Path(entry.folder), features, entry.sha256))
+        self._load = load or functools.partial(load_artifact, features)
         self._loaded: dict[ModelEntry, Model | None] = {}
         self._base_rates = np.array(features.taxonomy.base_rates)
         self._said_none = False

@@ -80,6 +80,11 @@ class Store:
                 raise reply
         return replies
 
+    def now_ms(self) -> int:
+        """The server's clock, which stamps what it is given."""
+        seconds, micros = self.call("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
     # Meta
 
     def meta(self) -> Meta | None:
@@ -209,9 +214,10 @@ def open_store(settings: Settings, *, create: bool = True) -> tuple[Store, Meta]
     if meta.schema > SCHEMA:
         cause = f"The store has schema {meta.schema}; this version knows schemas up to {SCHEMA}."
         raise StoreError(cause, "Upgrade Lambent on this machine; nothing was changed.")
-    for name, remedy in (("partitions", "rebuild the store"), ("tile_ms", "rebuild the store")):
+    for name in ("partitions", "tile_ms"):
         made, asked = getattr(meta, name), getattr(settings, name)
         if made != asked:
             setting = f"LAMBENT_{name.upper()}"
-            raise StoreError(f"The store was made with {name}={made}; {setting} is {asked}.", f"Set it, or {remedy}.")
+            remedy = f"Set it to {made}, or name another store."
+            raise StoreError(f"The store was made with {name}={made}; {setting} is {asked}.", remedy)
     return store, meta

@@ -12,7 +12,8 @@ INTENTS_KEPT_MS = 10 * 60 * 1000
 """How long an archived intent stays in its stream, for those who follow it."""
 
 # Trims up to the older of the archive's last id (ARGV[1]) and the worker's position, and records it: a worker whose
-# position is before that has lost entries and can say so. The entry with that id itself stays.
+# position is before that has lost entries and can say so. The entry with that id itself stays. While the partition is
+# rebuilt (ARGV[2]) all stays.
 _TRIM = b"""
 local function parse(id)
   local dash = string.find(id, '-', 1, true)
@@ -24,7 +25,7 @@ local function before(a, b)
   return a_ms < b_ms or (a_ms == b_ms and a_seq < b_seq)
 end
 local upto = redis.call('GET', KEYS[1])
-if not upto then return 0 end
+if not upto or upto == ARGV[2] then return 0 end
 if before(ARGV[1], upto) then upto = ARGV[1] end
 local trimmed = redis.call('GET', KEYS[3])
 if trimmed and not before(trimmed, upto) then return 0 end
@@ -37,7 +38,7 @@ def trim_events(store: Store, archived: Mapping[int, bytes]) -> int:
     """Drop what is archived and folded from the partitions' streams; how many entries that were."""
     return sum(
         store.pipe_or_raise(
-            ("EVAL", _TRIM, 3, keys.position(p), keys.events(p), keys.trimmed(p), end)
+            ("EVAL", _TRIM, 3, keys.position(p), keys.events(p), keys.trimmed(p), end, ids.HELD)
             for p, end in archived.items()
             if end != ids.START
         )

@@ -70,7 +70,7 @@ def meet_store(store: redis.Redis, settings: Settings, *, create: bool = True) -
     )
     if tile_ms != settings.tile_ms:
         cause = f"The store was made with tile_ms={tile_ms}; LAMBENT_TILE_MS is {settings.tile_ms}."
-        raise StoreError(cause, "Set it, or rebuild the store.")
+        raise StoreError(cause, f"Set it to {tile_ms}, or name another store.")
     return partitions
 
 

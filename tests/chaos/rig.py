@@ -11,8 +11,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
+from deltalake import write_deltalake
 
-from lambent import keys, oracle
+from lambent import keys, oracle, tables
 from lambent.events import Event, Intent, encode_event
 from lambent.features import shop_features
 from lambent.law import differs
@@ -21,6 +23,7 @@ from lambent.records import encode_profiles
 from lambent.sessions import GAP_MS
 from lambent.settings import Settings, load_settings
 from realtime import ids
+from realtime.archive import arrow_schema
 from realtime.law import read_live
 from realtime.store import Meta, Store, open_store
 from realtime.worker import Worker
@@ -173,6 +176,20 @@ def events_of(users: int, count: int, start: int = 0) -> list[Event]:
         Event(user=f"{n % users:022d}", type="view", event_ms=now_ms + n, id=f"e{n}", product=f"p{n % 7}", category="a")
         for n in range(start, start + count)
     ]
+
+
+def ingest(settings: Settings, files: Sequence[Event], live: Log = ()) -> None:
+    """What ingest makes of a file, and of the archived log."""
+    columns = {name: kind for name, kind in tables.EVENT_COLUMNS.items() if name != "attributes"}
+    placed = [(event, tables.SOURCE_FILE, event.event_ms, 0) for event in files]
+    placed += [
+        (event, tables.SOURCE_LIVE, ingest_ms, seq) for seq, (event, ingest_ms) in enumerate(oracle.distinct(live))
+    ]
+    rows = [
+        {**msgspec.structs.asdict(event), "event_id": event.id, "source": source, "ingest_ms": ingest_ms, "seq": seq}
+        for event, source, ingest_ms, seq in placed
+    ]
+    write_deltalake(settings.table(tables.EVENTS), pa.Table.from_pylist(rows, arrow_schema(columns)), mode="overwrite")
 
 
 def in_background(run: Callable[[threading.Event], object]) -> Callable[[], None]:

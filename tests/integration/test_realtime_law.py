@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable
 
 from lambent import keys, tables
 from lambent.cli import main
 from lambent.errors import StoreError
 from lambent.events import Event
 from lambent.records import decode_live, encode_live
-from realtime.archive import arrow_schema
 from realtime.archiver import Archiver
 from realtime.law import check_law
-from tests.chaos.rig import FEATURES, TILE_MS, Rig, events_of, make_rig
+from tests.chaos.rig import FEATURES, TILE_MS, Rig, events_of, ingest, make_rig
 from tests.valkey import Valkey, server, valkey  # noqa: F401
 
 pytestmark = pytest.mark.integration
@@ -32,21 +30,10 @@ def archive(rig: Rig) -> None:
     Archiver(rig.store, rig.meta, rig.settings, name="archiver").round()
 
 
-def files(rig: Rig, events: list[Event]) -> None:
-    """What ingest makes of a file."""
-    columns = {name: kind for name, kind in tables.EVENT_COLUMNS.items() if name != "attributes"}
-    rows = [
-        {"event_id": e.id, "user": e.user, "type": e.type, "event_ms": e.event_ms, "product": e.product,
-         "category": e.category, "source": 0, "ingest_ms": e.event_ms, "seq": 0}
-        for e in events
-    ]  # fmt: skip
-    write_deltalake(rig.settings.table(tables.EVENTS), pa.Table.from_pylist(rows, arrow_schema(columns)))
-
-
 def scene(rig: Rig) -> None:
     """Events from a file, published; live ones with copies, one of them of a file's event."""
     old = [Event(user=f"{n % 3:022d}", type="cart", event_ms=1_700_000_000_000 + n, id=f"f{n}") for n in range(9)]
-    files(rig, old)
+    ingest(rig.settings, old)
     rig.log = [(event, event.event_ms) for event in old]
     live = events_of(5, 60)
     cutoff_ms = (live[0].event_ms // TILE_MS - 60) * TILE_MS

@@ -1,0 +1,164 @@
+"""A store in memory that holds a log and nothing else, for a worker to work through: so a replay is what the worker does."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lambent import keys
+from lambent.errors import FencedError
+from lambent.features import FeatureSet
+from realtime import ids
+from realtime.bases import Base
+from realtime.batch import EVENT
+from realtime.commit import Commit, Dead
+from realtime.store import Entry, Meta, Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from realtime.predict import Load
+
+
+@dataclasses.dataclass
+class Log:
+    """Entries of one partition that are replayed: archived ones, then those that are only in the stream yet.
+
+    Attributes:
+        rows: archived, in the log's order: ``ingest_ms``, ``seq``, ``kind``, ``bytes``; None: none.
+        streamed: entries after them.
+        left_out: ids that a worker gave up.
+    """
+
+    rows: pa.Table | None
+    streamed: list[Entry]
+    left_out: Collection[bytes] = ()
+    _at: int = 0
+
+    @property
+    def entries(self) -> int:
+        """How many there are."""
+        return (self.rows.num_rows if self.rows else 0) + len(self.streamed)
+
+    def take(self, count: int) -> list[Entry]:
+        """The next entries, at most ``count``; empty only at the end."""
+        found: list[Entry] = []
+        while not found and self._at < self.entries:
+            found = [one for one in self._slice(self._at, count) if one[0] not in self.left_out]
+            self._at += count
+        return found
+
+    def _slice(self, first: int, count: int) -> list[Entry]:
+        archived = self.rows.num_rows if self.rows else 0
+        found: list[Entry] = []
+        if self.rows and first < archived:
+            rows = self.rows.slice(first, count)
+            columns = (rows[name].to_pylist() for name in ("ingest_ms", "seq", "kind", "bytes"))
+            found = [(ids.form(ms, seq), kind.encode(), data) for ms, seq, kind, data in zip(*columns, strict=True)]
+        return [*found, *self.streamed[max(first - archived, 0) : max(first + count - archived, 0)]]
+
+    def users(self) -> set[str]:
+        """Whom the events are of."""
+        import pyarrow.compute as pc
+
+        data = [one for _, kind, one in self.streamed if kind == EVENT]
+        if self.rows:
+            data += self.rows["bytes"].filter(pc.equal(self.rows["kind"], EVENT.decode())).to_pylist()
+        return set(filter(None, map(_user_of, data)))
+
+
+class _Of(msgspec.Struct):
+    user: str = ""
+
+
+_decode_user = msgspec.json.Decoder(_Of).decode
+
+
+def _user_of(data: bytes) -> str:
+    try:
+        return _decode_user(data).user
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""  # no event: the door says so
+
+
+class ReplayStore(Store):
+    """What the worker asks of a store, in memory.
+
+    Args:
+        meta: the store's; its floor is where the replay begins, so that no tile is dropped on the way.
+        logs: by partition.
+        bases: what is known of users before.
+
+    Attributes:
+        values: what the worker has written, by key, with the bases.
+        dead: what it gave up, by partition.
+    """
+
+    def __init__(self, meta: Meta, logs: Mapping[int, Log], bases: Iterable[Base]) -> None:
+        self._meta, self._logs = meta, logs
+        self.values: dict[str, bytes] = {}
+        self.live: dict[int, set[str]] = {p: set() for p in logs}
+        self.dead: dict[int, list[Dead]] = {p: [] for p in logs}
+        for user, profile, record in bases:
+            p = keys.partition(user, meta.partitions)
+            self.values[keys.profile(p, user)], self.values[keys.live(p, user)] = profile, record
+
+    def meta(self) -> Meta:
+        """See ``Store``."""
+        return self._meta
+
+    def pipe_or_raise(self, commands: Iterable[Sequence[bytes | str | int]]) -> list[Any]:
+        """Answers ``GET``, which is all that a worker without leases asks for."""
+        return [self.values.get(str(key)) for _, key in commands]
+
+    def read(
+        self,
+        positions: Mapping[int, bytes],
+        count: int,
+        block_ms: int = 0,
+        stream: Callable[[int], str] = keys.events,
+    ) -> dict[int, list[Entry]]:
+        """The next entries; the worker goes on from where it has read to."""
+        found = {p: self._logs[p].take(count) for p in positions}
+        return {p: entries for p, entries in found.items() if entries}
+
+    def users(self, wanted: Mapping[int, Sequence[str]]) -> list[bytes | None]:
+        """See ``Store``."""
+        get = self.values.get
+        pairs = ((p, user) for p, users in wanted.items() for user in users)
+        return [get(key) for p, user in pairs for key in (keys.profile(p, user), keys.live(p, user))]
+
+    def commit(self, commits: Sequence[Commit]) -> list[FencedError | None]:
+        """Takes all but the intents' stream: what was said was archived as it was said."""
+        for one in commits:
+            p = one.partition
+            self.values |= {keys.live(p, user): value for user, value in one.live.items()}
+            self.values |= {keys.intent(p, user): value for user, value in one.newest.items()}
+            self.values[keys.position(p)] = one.end
+            if one.control:
+                self.values[keys.control(p)] = one.control
+            self.live[p].update(one.live)
+            self.dead[p] += one.dead
+        return [None] * len(commits)
+
+
+def replay(
+    store: ReplayStore, features: FeatureSet, partitions: Sequence[int], load: Load | None, told: Callable[[int], None]
+) -> None:
+    """Work through all of the logs.
+
+    Args:
+        store: the logs; it holds the outcome.
+        features: the feature set.
+        partitions: of the logs.
+        load: loads a model's artifact; None: LiteRT.
+        told: is told how many entries each batch had.
+    """
+    from realtime.worker import Worker
+
+    worker = Worker(store, store.meta(), features, partitions=partitions, load=load, lease_ms=0)
+    while entries := worker.turn(block_ms=0):
+        told(entries)
