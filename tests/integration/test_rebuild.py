@@ -421,7 +421,7 @@ def test_a_session_that_was_open_before_the_replay_begins_is_taken_up_from_what_
     assert begun.sum() >= 3
     assert (a.fixed["session"]["clock_ms"] == b.fixed["session"]["clock_ms"]).all()
     assert np.allclose(a.fixed["state"][begun], b.fixed["state"][begun], rtol=0, atol=1e-5)
-    assert after.positions == before.positions
+    assert (after.positions, after.controls) == (before.positions, before.controls)
     tiles_a, tiles_b = (kept(side, floor_ms) for side in (a, b))
     assert [place for place, _ in tiles_a] == [place for place, _ in tiles_b]
     found = law.differs(FEATURES.profile, stack([t for _, t in tiles_a]), stack([t for _, t in tiles_b]), stored=False)
@@ -460,6 +460,17 @@ def test_a_worker_at_work_loses_its_partition_leaves_it_alone_and_takes_it_up_af
     assert check_law(rig.store, rig.store.meta(), rig.settings, FEATURES).differences == 0  # type: ignore[arg-type]
     files = {event.id for event, ingest_ms in rig.log if event.event_ms == ingest_ms}
     assert {intent.event_id for intent in rig.said()} == set(answered(rig.log)) - files
+
+
+def test_while_a_partition_is_held_nothing_of_it_is_trimmed(rig: Rig) -> None:
+    rig.feed_now(events_of(6, 30))
+    rig.drain(worker(rig))
+    Fence(rig.store).hold(range(PARTITIONS))
+    archive(rig)
+    assert sum(rig.store.call("XLEN", keys.events(p)) for p in range(PARTITIONS)) == 30
+    assert rig.store.call("KEYS", "trimmed:*") == []
+    make(rig)
+    rig.check()
 
 
 def test_of_two_rebuilds_the_later_one_owns_the_partitions(rig: Rig) -> None:
