@@ -18,6 +18,7 @@ BY_HAND = [
     "docs/how-to/find-out-what-is-wrong.md",
     "docs/how-to/mend-what-was-refused.md",
     "docs/how-to/roll-back-profiles.md",
+    "docs/how-to/rebuild.md",
 ]
 KEYS_CHECK = """python - <<'PY'
 import os, re, redis
