@@ -134,13 +134,23 @@ def check(event: Event, taxonomy: Taxonomy) -> Event | Rejection:
         return _no_type(event.type)
     if not MIN_EVENT_MS <= event.event_ms < MAX_EVENT_MS:
         return Rejection("time", f"event_ms {str(event.event_ms)[:40]} is outside the years 2000 to 2099")
-    if event.price is not None and not (math.isfinite(event.price) and 0 <= event.price <= MAX_PRICE):
-        return Rejection("price", f"price {event.price} is not between 0 and {MAX_PRICE:.0e}")
+    if event.price is not None and not is_price(event.price):
+        return no_price(event.price)
     if event.dwell_ms is not None and not 0 <= event.dwell_ms < MAX_DWELL_MS:
         return Rejection("dwell_ms", f"dwell_ms {event.dwell_ms} is not a duration")
     if _has_nul(event):
         return Rejection("nul", "a text holds a NUL, which many a reader takes for its end")
     return event if event.id else msgspec.structs.replace(event, id=content_id(event))
+
+
+def is_price(price: float) -> bool:
+    """Whether a number can be a price."""
+    return math.isfinite(price) and 0 <= price <= MAX_PRICE
+
+
+def no_price(price: float) -> Rejection:
+    """Why it cannot."""
+    return Rejection("price", f"price {price} is not between 0 and {MAX_PRICE:.0e}")
 
 
 def _no_user(user: str) -> Rejection:

@@ -76,7 +76,34 @@ QUARANTINE_COLUMNS: Mapping[str, str] = {
 BECAME = "became"
 """A column that the first retry adds to ``quarantine``: the id of the event that the row has become, or ``DROPPED``."""
 DROPPED = "-"
-"""The row was none that is wanted: a mended mapping drops it on purpose."""
+"""The row is wanted no more: a mended mapping drops it on purpose; or it is of a dimension's file, which was read again."""
+
+USERS = "users"
+"""What is known of users besides what they do: a row a span of time over which it was the same (a slowly changing
+dimension of type 2; Kimball, Ross, "The Data Warehouse Toolkit"). ``ingest --into users`` writes."""
+
+USER_COLUMNS: Mapping[str, str] = {
+    "user": "string",  # the pseudonym
+    "age_band": "string",  # as the shop writes it
+    "gender": "string",  # as the shop writes it
+    "member_since_ms": "int64",  # when the account was made
+    "valid_from_ms": "int64",  # it was so from here on …
+    "valid_to_ms": "int64",  # … up to here; none: it is so
+    "told_ms": "int64",  # the newest time at which a file has said this
+}
+
+PRODUCTS = "products"
+"""What is known of products, in the same form. ``ingest --into products`` writes."""
+
+PRODUCT_COLUMNS: Mapping[str, str] = {
+    "product": "string",  # the shop's own id
+    "category": "string",  # a path, written with dots or slashes
+    "brand": "string",  # the maker's name
+    "price": "double",  # of one piece, in the shop's currency
+    "valid_from_ms": "int64",  # it was so from here on …
+    "valid_to_ms": "int64",  # … up to here; none: it is so
+    "told_ms": "int64",  # the newest time at which a file has said this
+}
 
 PROFILES = "profiles"
 """One row a user: see ``profile_columns``. The commit's metadata names the snapshot (V, T) of the whole table."""

@@ -24,6 +24,8 @@ def tables_page() -> str:
         tables.LOG: tables.LOG_COLUMNS,
         tables.INTENTS: tables.INTENT_COLUMNS,
         tables.QUARANTINE: tables.QUARANTINE_COLUMNS,
+        tables.USERS: tables.USER_COLUMNS,
+        tables.PRODUCTS: tables.PRODUCT_COLUMNS,
         tables.PROFILES: _profile_columns(),
         tables.TRAINING_SESSIONS: tables.TRAINING_COLUMNS,
     }
@@ -33,6 +35,8 @@ def tables_page() -> str:
         tables.INTENTS: of_intent,
         tables.LOG: {},
         tables.QUARANTINE: {},
+        tables.USERS: {},
+        tables.PRODUCTS: {},
         tables.PROFILES: _profile_meanings(),
         tables.TRAINING_SESSIONS: {"user": "the pseudonym", "start_ms": "t of the session's first event", "length": "events"},
     }  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lambent.events import MAX_ATTRIBUTES
-from lambent.mapping.spec import CSV_ONLY, Column, Mapping, SourceSpec
+from lambent.mapping.spec import CSV_ONLY, EVENTS_ONLY, Column, Mapping, SourceSpec, Spec
 from lambent.mapping.times import ISO, load_zone, pattern_problem
 from lambent.mapping.values import MAX_TEXT, parse_path
 
@@ -25,8 +25,14 @@ def check_spec(mapping: Mapping, raw: dict[str, Any]) -> None:
         MappingError: with the line to mend.
     """
     check: Callable[[Mapping, dict[str, Any]], None]
-    for check in (_formats, _encoding, _dialect, _columns, _numbers, _time, _types, _attributes, _sources):
+    for check in (_form, _formats, _encoding, _dialect, _columns, _numbers, _time, _types, _attributes, _sources):
         check(mapping, raw)
+
+
+def _form(mapping: Mapping, raw: dict[str, Any]) -> None:
+    for name in EVENTS_ONLY:
+        if name in raw and not isinstance(mapping.spec, Spec):
+            mapping.refuse((name,), f"[{name}] is for events.", "Remove it.")
 
 
 def _formats(mapping: Mapping, raw: dict[str, Any]) -> None:

@@ -29,13 +29,14 @@ Convert = Callable[[Any], Any]
 REST = "*"
 """In ``[types]``: all other types. In ``[attributes]``: all members of an object."""
 
+TIMES = ("event_ms", "as_of_ms", "member_since_ms")
 _LIMITS = {"id": 128, "device": 32}  # characters; see lambent.events.Event
 
 
 def field_reader(mapping: Mapping, table: Table, name: str) -> Reader:
     """The reader of one field of ``[fields]``."""
     key = ("fields", name)
-    if name == "event_ms":
+    if name in TIMES:
         time = mapping.spec.time
         return source_reader(
             mapping, table, key, _text_or_time, time_reader(time.format, time.unit, load_zone(time.zone))
@@ -57,7 +58,7 @@ class Plain(NamedTuple):
 def plain_field(mapping: Mapping, table: Table, name: str) -> Plain | None:
     """The field as one plain column of text, or None if it is not."""
     source = mapping.sources()["fields", name]
-    if len(source.all_columns) != 1 or name in ("event_ms", "price", "dwell_ms"):
+    if len(source.all_columns) != 1 or name in (*TIMES, "price", "dwell_ms"):
         return None
     get = _getter(mapping, table, ("fields", name), source.all_columns[0])
     return Plain(name, get, _missing(mapping, source), _LIMITS.get(name, MAX_TEXT))

@@ -13,7 +13,7 @@ import msgspec
 from lambent.errors import MappingError
 from lambent.mapping.checks import check_spec
 from lambent.mapping.locate import locate, syntax_line
-from lambent.mapping.spec import FieldsSpec, FileSpec, Mapping, Source, SourceSpec, Spec, TimeSpec
+from lambent.mapping.spec import FileSpec, Form, Mapping, Source, SourceSpec, Spec, TimeSpec
 from lambent.taxonomy import Taxonomy
 
 MAX_MAPPING_BYTES = 1 << 20
@@ -21,7 +21,7 @@ MAX_MAPPING_BYTES = 1 << 20
 _REFERENCE = "See docs/reference/mapping.md."
 _WHERE = re.compile(r" - at `\$?(?:key in )?\.?([^`]*)`$")
 _NAME = re.compile(r"`([^`]*)`")
-_TABLES: dict[str, type[msgspec.Struct]] = {"": Spec, "file": FileSpec, "fields": FieldsSpec, "time": TimeSpec}
+_TABLES: dict[str, type[msgspec.Struct]] = {"file": FileSpec, "time": TimeSpec}
 _ENTRIES: dict[tuple[str, ...], Any] = {("types",): str | bool, ("attributes",): Source}
 
 
@@ -30,11 +30,12 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("*.toml"))
 
 
-def load_mapping(name: str | Path) -> Mapping:
+def load_mapping(name: str | Path, form: type[Form] = Spec) -> Mapping:
     """Read a mapping.
 
     Args:
         name: one that is shipped (``rees46``, ``taobao``, ``lambent``), or the path of a TOML file.
+        form: what its rows are of.
 
     Raises:
         MappingError: there is no such file, or it is wrong: names the file, the 1-based line and what to write.
@@ -48,7 +49,7 @@ def load_mapping(name: str | Path) -> Mapping:
         raise MappingError(str(path), line, f"not TOML: {error}.", "Mend that line.") from error
     except RecursionError as error:
         raise MappingError(str(path), 1, "nested too deep to be a mapping.", _REFERENCE) from error
-    mapping = Mapping(path.stem, str(path), text, _convert(raw, str(path), text))
+    mapping = Mapping(path.stem, str(path), text, _convert(raw, str(path), text, form))
     check_spec(mapping, raw)
     return mapping
 
@@ -70,14 +71,14 @@ def _read(path: Path) -> str:
         raise MappingError(str(path), line, "not UTF-8, as TOML has to be.", "Save the file as UTF-8.") from error
 
 
-def _convert(raw: dict[str, Any], path: str, text: str) -> Spec:
+def _convert(raw: dict[str, Any], path: str, text: str, form: type[Form]) -> Form:
     try:
-        return msgspec.convert(raw, Spec)
+        return msgspec.convert(raw, form)
     except msgspec.ValidationError as error:
         place = _WHERE.search(str(error))
         key = _key_at(place[1] if place else "", raw)
         message = str(error)[: place.start()] if place else str(error)
-        at, cause, remedy = _explain(message, key)
+        at, cause, remedy = _explain(message, key, _tables(form))
         raise MappingError(path, locate(text, at, _odd_element(raw, at)), cause, remedy) from error
 
 
@@ -106,19 +107,27 @@ def _odd_element(raw: Any, key: tuple[str, ...]) -> Any:
     return next((element for element in elements if not isinstance(element, str)), None)
 
 
-def _explain(message: str, key: tuple[str, ...]) -> tuple[tuple[str, ...], str, str]:
+Tables = dict[str, type[msgspec.Struct]]
+
+
+def _tables(form: type[Form]) -> Tables:
+    """The tables of a mapping file by name; the file itself is ``""``."""
+    return {"": form, "fields": get_type_hints(form)["fields"], **_TABLES}
+
+
+def _explain(message: str, key: tuple[str, ...], tables: Tables) -> tuple[tuple[str, ...], str, str]:
     """The key to mend, what is wrong, and what to write."""
     names = _NAME.findall(message)
     table = f"[{'.'.join(key)}]" if key else "the file"
     if "unknown field" in message:
-        return (*key, names[0]), f"{table} has no key {names[0]!r}.", _suggest(names[0], _known(key))
+        return (
+            (*key, names[0]),
+            f"{table} has no key {names[0]!r}.",
+            _suggest(names[0], tables.get(".".join(key), SourceSpec).__struct_fields__),
+        )
     if "missing required field" in message:
-        return key, f"{table} lacks {names[0]!r}.", _example(names[0])
+        return key, f"{table} lacks {names[0]!r}.", _example(names[0], tables)
     return key, f"{'.'.join(key)}: {message.replace('`', '')}.", _expected(key)
-
-
-def _known(key: tuple[str, ...]) -> tuple[str, ...]:
-    return _TABLES.get(".".join(key), SourceSpec).__struct_fields__
 
 
 def _suggest(name: str, known: tuple[str, ...]) -> str:
@@ -126,10 +135,11 @@ def _suggest(name: str, known: tuple[str, ...]) -> str:
     return f"Write {near[0]!r}." if near else f"Keys are: {', '.join(known)}."
 
 
-def _example(name: str) -> str:
+def _example(name: str, tables: Tables) -> str:
+    needed = [field.name for field in msgspec.structs.fields(tables["fields"]) if field.required]
     examples = {
         "file": 'Write a table [file] with format = "csv", "jsonl" or "parquet".',
-        "fields": "Write a table [fields] with user, type and event_ms.",
+        "fields": f"Write a table [fields] with {' and '.join(filter(None, (', '.join(needed[:-1]), needed[-1])))}.",
         "format": 'Write format = "csv", "jsonl" or "parquet".',
     }
     return examples.get(name, f'Write {name} = "…", the name of the column that holds it.')

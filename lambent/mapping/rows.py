@@ -67,15 +67,23 @@ def read_events(
     except BaseException:
         table.close()
         raise
-    return _rows(table, build)
+    return outcomes(table, build, Event, Row)
 
 
-def _rows(table: Table, build: Build) -> Iterator[Row]:
-    outcome: Event | Rejection | None
+def outcomes(table: Table, build: Callable[[Any], Any], made: type, row: Callable[..., Any]) -> Iterator[Any]:
+    """What became of each row.
+
+    Args:
+        table: where the rows are; it is closed at the end.
+        build: makes something of a row's cells, or a ``Rejection``, or None; may raise ``Unfit``.
+        made: the type of what it makes.
+        row: takes the line, what was made, the rejection and the raw bytes, as ``Row`` does.
+    """
+    outcome: Any
     try:
         for number, source, cells in table.rows:
             if type(cells) is Broken:
-                yield Row(number, None, cells.rejection, cells.raw or table.raw(source))
+                yield row(number, None, cells.rejection, cells.raw or table.raw(source))
                 continue
             try:
                 outcome = build(cells)
@@ -83,12 +91,12 @@ def _rows(table: Table, build: Build) -> Iterator[Row]:
                 outcome = Rejection(unfit.reason, unfit.detail)
             except (ValueError, OverflowError, RecursionError) as error:  # such as a number of 5,000 digits
                 outcome = Rejection("value", str(error))
-            if type(outcome) is Event:  # isinstance of a struct costs five times as much
-                yield Row(number, outcome)
+            if type(outcome) is made:  # isinstance of a struct costs five times as much
+                yield row(number, outcome)
             elif isinstance(outcome, Rejection):
-                yield Row(number, None, outcome, table.raw(source))
+                yield row(number, None, outcome, table.raw(source))
             else:
-                yield Row(number)
+                yield row(number)
     finally:
         table.close()
 
@@ -96,7 +104,7 @@ def _rows(table: Table, build: Build) -> Iterator[Row]:
 def compile_row(mapping: Mapping, table: Table, taxonomy: Taxonomy, user_key: bytes) -> Build:
     """Compile the mapping, once, into one function from a row's cells to its event."""
     kind = type_reader(mapping, table)
-    user = _user_reader(mapping, table, user_key)
+    user = user_reader(mapping, table, user_key)
     when = field_reader(mapping, table, "event_ms")
     optional = _optional_reader(mapping, table)
     attributes = attribute_reader(mapping, table)
@@ -164,7 +172,7 @@ def _within_size(build: Build) -> Build:
     return sized
 
 
-def _user_reader(mapping: Mapping, table: Table, user_key: bytes) -> Reader:
+def user_reader(mapping: Mapping, table: Table, user_key: bytes) -> Reader:
     """The reader of the pseudonym, which remembers the users it has met last."""
 
     @functools.lru_cache(CACHED_USERS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import msgspec
 
@@ -69,23 +69,64 @@ class FieldsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     device: Source | None = None
 
 
+class UserFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[fields]`` of a file of users: which column is which of ``lambent.tables.USER_COLUMNS``."""
+
+    user: Source
+    age_band: Source | None = None
+    gender: Source | None = None
+    member_since_ms: Source | None = None
+    as_of_ms: Source | None = None
+
+
+class ProductFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[fields]`` of a file of products: which column is which of ``lambent.tables.PRODUCT_COLUMNS``."""
+
+    product: Source
+    category: Source | None = None
+    brand: Source | None = None
+    price: Source | None = None
+    as_of_ms: Source | None = None
+
+
 class TimeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[time]``: how ``event_ms`` is written. ``format`` and ``unit`` exclude each other."""
+    """``[time]``: how times are written. ``format`` and ``unit`` exclude each other."""
 
     format: str | None = None
     unit: Literal["s", "ms", "us", "ns"] | None = None
     zone: str = "UTC"
 
 
-class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A whole mapping file."""
+class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A whole mapping file, whatever its rows are of. ``types`` and ``attributes`` are for events only."""
 
     file: FileSpec
-    fields: FieldsSpec
+    fields: Any
     description: str = ""
     time: TimeSpec = TimeSpec()
     types: dict[str, str | bool] | None = None
     attributes: dict[str, Source] = {}
+
+
+class Spec(Form, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A mapping of events."""
+
+    fields: FieldsSpec
+
+
+class UserSpec(Form, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A mapping of what is known of users."""
+
+    fields: UserFields
+
+
+class ProductSpec(Form, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A mapping of what is known of products."""
+
+    fields: ProductFields
+
+
+EVENTS_ONLY = ("types", "attributes")
 
 
 class Mapping(msgspec.Struct, frozen=True):
@@ -101,7 +142,7 @@ class Mapping(msgspec.Struct, frozen=True):
     name: str
     path: str
     text: str
-    spec: Spec
+    spec: Form
 
     def refuse(self, key: tuple[str, ...], cause: str, remedy: str, value: Column | None = None) -> NoReturn:
         """Raise a ``MappingError`` at the line of ``key``, or of ``value`` among the values written there."""
