@@ -34,7 +34,10 @@ class Settings(BaseSettings):
     tables: str = Field(
         "", description="Root of the Delta tables, a folder or an object-store URL; default: ROOT/tables."
     )
-    artifacts: str = Field("", description="Folder of the exported models; default: ROOT/models.")
+    artifacts: str = Field(
+        "",
+        description="Folder of what workers and servers load: exported models, products, the catalogue; default: ROOT/models.",
+    )
     store_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6390/0"), description="Valkey or Redis: redis://, rediss:// or unix://."
     )

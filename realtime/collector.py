@@ -11,6 +11,7 @@ import msgspec
 from lambent import keys
 from lambent.errors import UsageError
 from lambent.events import MAX_EVENT_BYTES, MAX_USER, UNDECODABLE, Event, Rejection, check, encode_event, refusal
+from lambent.products import Products
 from lambent.taxonomy import Taxonomy
 
 MAX_EVENTS = 1_000
@@ -90,10 +91,14 @@ class Door:
         taxonomy: which types there are.
         user_key: the key of the pseudonyms.
         partitions: P.
+
+    Attributes:
+        products: completes events; replaced as a whole when others are known.
     """
 
     def __init__(self, taxonomy: Taxonomy, user_key: bytes, partitions: int) -> None:
         self._taxonomy, self._key, self._partitions = taxonomy, user_key, partitions
+        self.products = Products()
 
     def take(self, texts: Sequence[bytes], *, pseudonymous: bool) -> list[Taken | Rejection]:
         """For each text what may be added to the log, or why not.
@@ -122,6 +127,7 @@ class Door:
         event = check(Event(**values), self._taxonomy)
         if isinstance(event, Rejection):
             return event
+        event = self.products.complete(event)  # after the id: a request that is sent again has the same
         data = encode_event(event)
         if len(data) > MAX_EVENT_BYTES:
             return _too_large(len(data))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lambent.cli import Command
 from lambent.errors import UsageError
+from lambent.products import products_file
 from lambent.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def create_app(settings: Settings, meta: Meta) -> Litestar:
     from realtime.api import HANDLERS, STORE_ERRORS, Context, failed, store_gone
     from realtime.collector import Door
     from realtime.gateway import Gateway
+    from realtime.known import Watch
     from realtime.openapi import openapi_config
     from realtime.problems import from_exception
     from realtime.server_metrics import ServerMetrics
@@ -47,6 +49,7 @@ def create_app(settings: Settings, meta: Meta) -> Litestar:
             Exception: failed,
         },
         after_request=count,
+        lifespan=[Watch(door, products_file(settings)).running],
         on_shutdown=[gateway.close],
     )
     app.state.context = context
