@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lambent.errors import DataError, UnwritableError
@@ -126,6 +126,57 @@ def append(rows: DataFrame, path: str, metadata: Metadata, transaction: tuple[st
         writer = writer.option("txnAppId", transaction[0]).option("txnVersion", transaction[1])
     with writing(path):
         writer.save(path)
+
+
+def merge(changes: DataFrame, path: str, keys: Sequence[str], metadata: Metadata) -> dict[str, int]:
+    """Set and delete rows in one commit; without changes there is none.
+
+    Args:
+        changes: the table's columns, and ``gone``: delete the row with these keys, else set it.
+        path: of a table.
+        keys: columns that name a row.
+        metadata: what the commit says of itself.
+
+    Returns:
+        How many rows were ``inserted``, ``updated`` and ``deleted``.
+
+    Raises:
+        DataError: another job has written to the table in the meantime.
+    """
+    from delta.tables import DeltaTable as SparkTable
+
+    spark = changes.sparkSession
+    changes = changes.localCheckpoint()
+    if changes.isEmpty():
+        return dict.fromkeys(_MERGED, 0)
+    values = {name: f"s.{name}" for name in changes.columns if name != "gone"}
+    same = " AND ".join(f"t.{name} = s.{name}" for name in keys)
+    spark.conf.set(_METADATA, json.dumps(metadata))
+    try:
+        with writing(path), _alone(path):
+            into = SparkTable.forPath(spark, path).alias("t").merge(changes.alias("s"), same)
+            into = into.whenMatchedDelete("s.gone").whenMatchedUpdate(set=values)
+            into.whenNotMatchedInsert("NOT s.gone", values).execute()
+    finally:
+        spark.conf.unset(_METADATA)
+    table = open_table(path)
+    said = table.history(1)[0]["operationMetrics"] if table else {}
+    return {name: int(said[f"numTargetRows{name.capitalize()}"]) for name in _MERGED}
+
+
+_MERGED = ("inserted", "updated", "deleted")
+_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+
+
+@contextlib.contextmanager
+def _alone(path: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if "DELTA_CONCURRENT" not in str(error):
+            raise
+        cause = f"Another job has written to {path} in the meantime; this one wrote nothing."
+        raise DataError(cause, "Run it again.") from error
 
 
 def overwrite(rows: DataFrame, path: str, metadata: Metadata) -> None:

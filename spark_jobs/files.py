@@ -5,12 +5,13 @@ History takes for granted that what happened was known at once: ``ingest_ms`` is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambent.events import Rejection
-from lambent.mapping import Mapping, Row, read_events
+from lambent.mapping import Mapping as FileMapping
+from lambent.mapping import Row, read_events
 from lambent.mapping.validation import without_values
 from lambent.tables import SOURCE_FILE
 from lambent.taxonomy import Taxonomy
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
-def check_files(paths: Sequence[Path], mapping: Mapping, taxonomy: Taxonomy, user_key: bytes) -> None:
+def check_files(paths: Sequence[Path], mapping: FileMapping, taxonomy: Taxonomy, user_key: bytes) -> None:
     """Read the first row of each file, so that a wrong mapping is told before Spark has started.
 
     Raises:
@@ -35,16 +36,19 @@ def check_files(paths: Sequence[Path], mapping: Mapping, taxonomy: Taxonomy, use
 
 
 def read_files(
-    spark: SparkSession, paths: Sequence[Path], mapping: Mapping, taxonomy: Taxonomy, user_key: bytes
+    spark: SparkSession, paths: Sequence[Path], mapping: FileMapping, taxonomy: Taxonomy, user_key: bytes
 ) -> DataFrame:
     """Rows of ``ROW_COLUMNS``. Every executor must be able to read the paths."""
     return one_a_task(spark, paths, lambda path: read_file(path, mapping, taxonomy, user_key))
 
 
 def one_a_task(
-    spark: SparkSession, paths: Sequence[Path], read: Callable[[Path], Iterator[pa.RecordBatch]]
+    spark: SparkSession,
+    paths: Sequence[Path],
+    read: Callable[[Path], Iterator[pa.RecordBatch]],
+    columns: Mapping[str, str] = ROW_COLUMNS,
 ) -> DataFrame:
-    """Rows of ``ROW_COLUMNS`` that ``read`` makes of each path on the executors."""
+    """Rows of ``columns`` that ``read`` makes of each path on the executors."""
 
     def read_all(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -53,10 +57,10 @@ def one_a_task(
 
     named = [(str(path),) for path in paths]
     parted = spark.createDataFrame(spark.sparkContext.parallelize(named, len(named)), "path STRING")
-    return parted.mapInArrow(read_all, ddl(ROW_COLUMNS))
+    return parted.mapInArrow(read_all, ddl(columns))
 
 
-def read_file(path: Path, mapping: Mapping, taxonomy: Taxonomy, user_key: bytes) -> Iterator[pa.RecordBatch]:
+def read_file(path: Path, mapping: FileMapping, taxonomy: Taxonomy, user_key: bytes) -> Iterator[pa.RecordBatch]:
     """One file as batches."""
     origin, dropped, builder = str(path), 0, RowBuilder(SOURCE_FILE)
     for row in read_events(path, mapping, taxonomy, user_key):

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lambent.cli import Command
+from lambent.dimensions import DIMENSIONS
 from lambent.errors import DataError, UsageError
 from lambent.settings import Settings
-from lambent.tables import EVENT_COLUMNS, EVENTS, QUARANTINE, QUARANTINE_COLUMNS
+from lambent.tables import EVENT_COLUMNS, EVENTS
 from lambent.utc import parse_time
 from spark_jobs.commits import Metadata, append, create_clustered, last_metadata, load_table, open_table
+from spark_jobs.products import with_products
+from spark_jobs.rejections import quarantine_new, read_quarantine
 from spark_jobs.report import Report, Stopwatch, keep, run_job
 from spark_jobs.session import spark_session, told_plainly
 
@@ -29,9 +32,6 @@ if TYPE_CHECKING:
 JOB = "ingest"
 WRITER = "lambent-ingest"
 """The Delta application of every commit to ``events``: two ingests at once cannot both append."""
-
-PLACE = ("origin", "line", "seq", "reason", "detail")
-"""What names a rejection: its place, and why, since a file can change under its name."""
 
 
 # --- pure functions over rows ------------------------------------------------------------------------------------------
@@ -52,14 +52,6 @@ def first_copies(rows: DataFrame, known_ids: DataFrame | None) -> DataFrame:
     if known_ids is not None:
         events = events.join(known_ids, "event_id", "left_anti")
     return events.withColumn("copy", F.row_number().over(order)).where("copy = 1").select(*EVENT_COLUMNS)
-
-
-def new_rejections(rows: DataFrame, quarantine: DataFrame | None) -> DataFrame:
-    """Rejections of ``QUARANTINE_COLUMNS`` that the table does not have."""
-    rejected = rows.where("reason IS NOT NULL").select(*QUARANTINE_COLUMNS).dropDuplicates(list(PLACE))
-    if quarantine is None:
-        return rejected
-    return rejected.join(quarantine.select(*PLACE), list(PLACE), "left_anti").select(*QUARANTINE_COLUMNS)
 
 
 def count_rows(rows: DataFrame) -> dict[str, int]:
@@ -107,22 +99,12 @@ def write_rows(spark: SparkSession, target: Target, rows: DataFrame, metadata: M
     try:
         counts = count_rows(rows)
         if any(name.startswith("rejected") for name in counts):
-            _write_quarantine(spark, target.settings, rows)
+            quarantine_new(target.settings, rows)
         written = write_events(spark, target, rows, metadata)
     finally:
         rows.unpersist()
     counts["duplicates"] = counts.get("read", 0) - written
     return Report(JOB, written, counts=counts)
-
-
-def _write_quarantine(spark: SparkSession, settings: Settings, rows: DataFrame) -> None:
-    append(new_rejections(rows, read_quarantine(spark, settings)), settings.table(QUARANTINE), {})
-
-
-def read_quarantine(spark: SparkSession, settings: Settings) -> DataFrame | None:
-    """The table; None where there is none."""
-    path = settings.table(QUARANTINE)
-    return spark.read.format("delta").load(path) if open_table(path) else None
 
 
 def write_events(spark: SparkSession, target: Target, rows: DataFrame, metadata: Metadata) -> int:
@@ -138,7 +120,8 @@ def write_events(spark: SparkSession, target: Target, rows: DataFrame, metadata:
     else:
         known = load_table(spark, path, target.version).select("event_id")
     said = {**target.metadata, **metadata, "run": run}
-    append(first_copies(rows, known), path, said, (WRITER, max(target.version, 0) + 1))
+    rows = with_products(first_copies(rows, known), target.settings)
+    append(rows, path, said, (WRITER, max(target.version, 0) + 1))
     table = open_table(path)
     commits = table.history(8) if table else []
     own = next((commit for commit in commits if run in commit.get("userMetadata", "")), None)
@@ -228,6 +211,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--before", metavar="TIME", help="only events before this time (ISO 8601; UTC if it does not say)"
     )
     parser.add_argument("--log", action="store_true", help="the archived log instead of files")
+    parser.add_argument(
+        "--into",
+        choices=(EVENTS, *DIMENSIONS),
+        default=EVENTS,
+        help="what the files' rows are of (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--as-of", metavar="TIME", help="of users and products: when the files were so; default: as their rows say"
+    )
 
 
 def ingest(arguments: argparse.Namespace, settings: Settings) -> Report:
@@ -242,8 +234,21 @@ def ingest(arguments: argparse.Namespace, settings: Settings) -> Report:
         return ingest_new_log(settings)
     if not arguments.mapping:
         raise UsageError("Files need --mapping.", "Shipped: lambent, rees46, taobao; or write a TOML file.")
+    if arguments.into != EVENTS:
+        return timed(settings, lambda: _into_dimension(arguments, settings))
+    if arguments.as_of:
+        raise UsageError("--as-of is for users and products.", "Events say themselves when they happened.")
     before_ms = parse_time(arguments.before) if arguments.before else None
     return timed(settings, lambda: ingest_files(settings, arguments.file, arguments.mapping, before_ms))
+
+
+def _into_dimension(arguments: argparse.Namespace, settings: Settings) -> Report:
+    from spark_jobs.dimensions import ingest_dimension
+
+    if arguments.before:
+        raise UsageError("--before is for events.", "Give --as-of TIME, or name the column as_of_ms.")
+    as_of_ms = parse_time(arguments.as_of) if arguments.as_of else None
+    return ingest_dimension(settings, DIMENSIONS[arguments.into], arguments.file, arguments.mapping, as_of_ms)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
@@ -257,10 +262,12 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
 COMMAND = Command(
     help="read logs of events into the tables",
     description="Reads files by a mapping, or the archived log, into the Delta tables events and quarantine. "
-    "What is there already is not added again.",
+    "What is there already is not added again. "
+    "With --into, files say what is known of users or products, and as of when.",
     examples=[
         ("lambent ingest 2019-Oct.csv.gz --mapping rees46", "a file, by a shipped mapping"),
         ("lambent ingest shop.jsonl --mapping shop.toml --before 2024-05-01", "what happened before May"),
+        ("lambent ingest items.csv --mapping items.toml --into products --as-of 2024-05-01", "what is sold"),
         ("lambent ingest --log", "what the archiver has added since the last time"),
     ],
     configure=configure,

@@ -103,7 +103,7 @@ def write_out(rows: Iterable[quarantine.Row], path: Path, door: Door | None, mos
         most: rows of each reason and origin, at most; None: all.
 
     Returns:
-        How many were ``written``; were ``left_out`` for want of a door; ``fit`` the mapping as they are; cannot be mended
+        How many were ``written``; were ``left_out`` for want of a door, or since they are a dimension's; ``fit`` the mapping as they are; cannot be mended
         here since they are ``unfit``; or are ``gone`` from their file.
 
     Raises:
@@ -116,7 +116,7 @@ def write_out(rows: Iterable[quarantine.Row], path: Path, door: Door | None, mos
             if quarantine.is_live(row["origin"]):
                 _write(file, place, Rejection(row["reason"], row["detail"] or ""), row["raw"], "utf-8")
                 counts["written"] += 1
-            elif door is not None:
+            elif door is not None and not quarantine.is_dimension(row["origin"]):
                 places.append(place)
             else:
                 counts["left_out"] += 1

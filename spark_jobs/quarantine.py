@@ -9,10 +9,12 @@ import dataclasses
 import fnmatch
 import itertools
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from lambent.dimensions import DIMENSIONS
 from lambent.errors import DataError
 from lambent.mapping.validation import without_values
 from lambent.masking import mask_row
@@ -74,6 +76,16 @@ class Chosen:
 def place_of(row: Row) -> Place:
     """Where a row of the table was met."""
     return Place(row["origin"], row["line"], row["seq"])
+
+
+def dimension_origin(name: str, path: Path) -> str:
+    """The origin of rows of a dimension's file, which no event comes from: read again, the file settles them."""
+    return f"{name}:{path}"
+
+
+def is_dimension(origin: str) -> bool:
+    """Whether a row comes from a dimension's file."""
+    return origin.partition(":")[0] in DIMENSIONS
 
 
 def is_live(origin: str) -> bool:

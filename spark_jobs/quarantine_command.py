@@ -110,7 +110,7 @@ def _write_out(arguments: argparse.Namespace, settings: Settings, chosen: Chosen
 
 
 OUTCOMES = {
-    "left_out": "Rows of files, left out: --mapping fetches them",
+    "left_out": "Rows of files, left out: --mapping fetches those of events; lambent ingest --into takes the others",
     "fit": "Rows that fit the mapping as they are, left out: lambent quarantine retry --mapping takes them",
     "unfit": "Rows that are no short text (Parquet, or over 4 KiB), left out: mend the mapping, or their file",
     "gone": "Rows that are no longer in their files",

@@ -26,7 +26,7 @@ from spark_jobs.commits import ddl, open_table
 from spark_jobs.files import add_row, check_files, one_a_task
 from spark_jobs.ingest import Target, write_events
 from spark_jobs.mended import Door, Lines, Mended, RowReader, at_lines, bytes_of, lines_of, read_mended
-from spark_jobs.quarantine import Chosen, Outcome, Place, is_live, open_rows, place_of, settle
+from spark_jobs.quarantine import Chosen, Outcome, Place, is_dimension, is_live, open_rows, place_of, settle
 from spark_jobs.report import Report
 from spark_jobs.rows import BATCH_ROWS, ROW_COLUMNS, RowBuilder
 from spark_jobs.session import spark_session, told_plainly
@@ -69,6 +69,8 @@ class Retry(msgspec.Struct):
         """The open rows that are meant, of the live log or of files."""
         for row in open_rows(settings, self.chosen):
             place = place_of(row)
+            if is_dimension(place.origin):
+                continue
             if is_live(place.origin) == live and (self.mended is None or place in self.mended):
                 yield place, row["raw"]
 
