@@ -147,7 +147,8 @@ def test_keys_inside_a_long_text_are_no_keys() -> None:
 
 # --- the reference page ------------------------------------------------------------------------------------------------
 
-EXAMPLES = re.findall(r"^```toml\n(.*?)^```", REFERENCE.read_text(), re.S | re.M)
+BLOCKS = re.findall(r"^```toml\n(.*?)^```", REFERENCE.read_text(), re.S | re.M)
+EXAMPLES = [block for block in BLOCKS if "event_ms" in block]
 LOGS = [
     b"timestamp,visitorid,event,itemid,transactionid\n1433221332117,257597,view,355908,\n",
     "Kunde;Aktion;Datum;Uhrzeit;Artikel;Warengruppe;Untergruppe;Cent;Sekunden\n"

@@ -20,7 +20,19 @@ from infra.reference import PAGES
 from infra.reference.events import BROKEN
 from lambent.events import Event, Intent, admit
 from lambent.mapping import load_mapping
-from lambent.mapping.spec import CSV_ONLY, FieldsSpec, FileSpec, SourceSpec, TimeSpec
+from lambent.mapping.spec import (
+    CSV_ONLY,
+    FieldsSpec,
+    FileSpec,
+    Form,
+    ProductFields,
+    ProductSpec,
+    SourceSpec,
+    Spec,
+    TimeSpec,
+    UserFields,
+    UserSpec,
+)
 from lambent.settings import Settings
 from lambent.taxonomy import load_taxonomy, shop
 from lambent.traffic import load_rules
@@ -62,7 +74,7 @@ def test_every_toml_block_is_a_mapping_or_settings_or_a_taxonomy_or_rules_on_tra
     path.write_text(block.text)
     found = tomllib.loads(block.text)
     if "file" in found:
-        load_mapping(str(path))
+        load_mapping(str(path), form_of(found["fields"]))
     elif "intents" in found:
         assert load_taxonomy(path) == shop()
     elif "bot" in found:
@@ -70,6 +82,13 @@ def test_every_toml_block_is_a_mapping_or_settings_or_a_taxonomy_or_rules_on_tra
     else:
         assert block.title == "lambent.toml"
         assert Settings(**found)
+
+
+def form_of(fields: dict[str, Any]) -> type[Form]:
+    """What a mapping's rows are of."""
+    if "event_ms" in fields:
+        return Spec
+    return UserSpec if "user" in fields else ProductSpec
 
 
 @pytest.mark.parametrize("block", named(all_blocks("json")))
@@ -135,7 +154,8 @@ def test_the_page_on_mappings_names_every_key_and_its_default() -> None:
     assert re.findall(r"^\| `(\w+)`", csv, flags=re.MULTILINE) == list(CSV_ONLY)
     assert set(map(key, SourceSpec.__struct_fields__)) <= set(rows_after("`[fields]`"))
     assert set(map(key, TimeSpec.__struct_fields__)) == set(rows_after("`[time]`"))
-    assert [name for name in FieldsSpec.__struct_fields__ if key(name) not in pages()[MAPPING]] == []
+    for form in (FieldsSpec, UserFields, ProductFields):
+        assert [name for name in form.__struct_fields__ if key(name) not in pages()[MAPPING]] == []
 
 
 def _plain(value: object) -> object:
