@@ -103,8 +103,8 @@ def write_out(rows: Iterable[quarantine.Row], path: Path, door: Door | None, mos
         most: rows of each reason and origin, at most; None: all.
 
     Returns:
-        How many were ``written``; were ``left_out`` for want of a door, or since they are a dimension's; ``fit`` the mapping as they are; cannot be mended
-        here since they are ``unfit``; or are ``gone`` from their file.
+        How many were ``written``; are of a ``dimension``; were ``left_out`` for want of a door; ``fit`` the mapping as they
+        are; cannot be mended here since they are ``unfit``; or are ``gone`` from their file.
 
     Raises:
         DataError: there is such a file already, or a file that rows came from cannot be read.
@@ -116,7 +116,9 @@ def write_out(rows: Iterable[quarantine.Row], path: Path, door: Door | None, mos
             if quarantine.is_live(row["origin"]):
                 _write(file, place, Rejection(row["reason"], row["detail"] or ""), row["raw"], "utf-8")
                 counts["written"] += 1
-            elif door is not None and not quarantine.is_dimension(row["origin"]):
+            elif quarantine.is_dimension(row["origin"]):
+                counts["dimension"] += 1
+            elif door is not None:
                 places.append(place)
             else:
                 counts["left_out"] += 1

@@ -110,7 +110,8 @@ def _write_out(arguments: argparse.Namespace, settings: Settings, chosen: Chosen
 
 
 OUTCOMES = {
-    "left_out": "Rows of files, left out: --mapping fetches those of events; lambent ingest --into takes the others",
+    "left_out": "Rows of files, left out: --mapping fetches them",
+    "dimension": "Rows of users or products, left out: lambent ingest --into settles them once their file is mended",
     "fit": "Rows that fit the mapping as they are, left out: lambent quarantine retry --mapping takes them",
     "unfit": "Rows that are no short text (Parquet, or over 4 KiB), left out: mend the mapping, or their file",
     "gone": "Rows that are no longer in their files",
