@@ -33,6 +33,7 @@ def check_store(question: Question) -> Iterator[Finding]:
             info = read_info(store)
             yield from check_server(info)
             yield check_meta(store, question)
+            yield check_held(store)
     except SettingsError as error:
         yield problem("store", error.cause, error.remedy)
     except StoreError as error:
@@ -100,6 +101,21 @@ def check_meta(store: Any, question: Question) -> Finding:
             detail = f"the store was made with {name}={made:,}; the settings say {asked:,}"
             return problem("partitions", detail, f"Set LAMBENT_{name.upper()}={made}, or name another store.")
     return ok("partitions", f"{meta.partitions}, tiles of {meta.tile_ms / 1000:,.0f} s, as the settings say")
+
+
+def check_held(store: Any) -> Finding:
+    """Whether a rebuild has partitions in its hands, which workers leave alone meanwhile."""
+    from realtime import ids
+
+    meta = store.meta()
+    partitions = range(meta.partitions if meta else 0)
+    held = sum(at == ids.HELD for at in store.positions(partitions))
+    if held:
+        remedy = "If none is running, one was stopped: run lambent rebuild again."
+        return warning(
+            "rebuild", f"{held} partitions are being rebuilt, and answer nothing until that has ended", remedy
+        )
+    return ok("rebuild", "none is under way")
 
 
 def check_memory(question: Question, info: Info) -> Finding:

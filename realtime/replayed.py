@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from realtime.predict import Load
 
+BATCH_ENTRIES = 8_192
+"""Entries of a batch, about: a user's record is read and written once in it."""
+
 
 @dataclasses.dataclass
 class Log:
@@ -159,6 +162,8 @@ def replay(
     """
     from realtime.worker import Worker
 
-    worker = Worker(store, store.meta(), features, partitions=partitions, load=load, lease_ms=0)
+    worker = Worker(
+        store, store.meta(), features, partitions=partitions, load=load, lease_ms=0, batch_entries=BATCH_ENTRIES
+    )
     while entries := worker.turn(block_ms=0):
         told(entries)

@@ -46,11 +46,13 @@ class Worker:
         load: loads a model's artifact; None: LiteRT.
         lease_ms: how long a lease outlives this worker; 0: no leases.
         name: names the worker in its leases.
+        batch_entries: of a micro-batch, about; many where nobody waits for an answer.
     """
 
     def __init__(
         self, store: Store, meta: Meta, features: FeatureSet, *, partitions: Sequence[int] | None = None,
         load: Load | None = None, lease_ms: int | None = None, name: str = "",
+        batch_entries: int = BATCH_ENTRIES,
     ) -> None:  # fmt: skip
         from realtime.batch import Gate
         from realtime.metrics import WorkerMetrics
@@ -58,7 +60,7 @@ class Worker:
         from realtime.predict import Models
         from realtime.process import Processor
 
-        self.store, self.meta = store, meta
+        self.store, self.meta, self._batch_entries = store, meta, batch_entries
         self.metrics = WorkerMetrics()
         self.models = Models(features, load)
         name = name or f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}"
@@ -104,7 +106,7 @@ class Worker:
 
         held = self.partitions.held
         if not any(own.ahead for own in held.values()):
-            count = max(LEAST_ENTRIES, BATCH_ENTRIES // max(len(held), 1))
+            count = max(LEAST_ENTRIES, self._batch_entries // max(len(held), 1))
             positions = {p: own.position for p, own in held.items()}
             for p, entries in self._read_entries(positions, count, block_ms).items():
                 held[p].ahead = entries

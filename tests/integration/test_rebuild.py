@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,16 @@ from deltalake import DeltaTable
 from lambent import keys, law, oracle, tables
 from lambent.aggregates import HOUR_MS, Decayed, Where
 from lambent.control import ModelEntry
-from lambent.errors import DataError, FencedError, ModelError, StoreError
+from lambent.errors import DataError, FencedError, ModelError, StoreError, UsageError
 from lambent.events import Event, Intent, encode_event
 from lambent.features import FeatureSet, declare
 from lambent.records import LiveRecords, decode_live, encode_profiles, stack
 from lambent.taxonomy import shop
-from realtime import ids, rebuild
+from lambent.utc import time_text
+from realtime import ids, rebuild, rebuild_command
 from realtime.archive import LOG, Archive
 from realtime.archiver import Archiver
+from realtime.checks import check_held
 from realtime.fence import Fence, Write
 from realtime.law import check_law
 from realtime.store import Store, open_store
@@ -541,6 +544,34 @@ def test_live_records_that_the_log_does_not_give_or_whose_time_is_over_are_delet
     assert rig.store.call("EXISTS", keys.live(keys.partition(old, PARTITIONS), old)) == 1
     ttl_ms = rig.store.call("PTTL", keys.live(keys.partition(old, PARTITIONS), old))
     assert 13.9 * 86_400_000 < ttl_ms <= 14 * 86_400_000 + TILE_MS
+
+
+def test_the_command_says_what_it_did_and_keeps_its_report(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    scene(rig)
+    given = {"since": None, "lookback": 24, "dry_run": True, "json": False}
+    run = rebuild_command.run
+    assert run(Namespace(**given), rig.settings)["dry_run"]
+    assert "would write 12 live records and 12 intents where they are missing, delete 0 live" in capsys.readouterr().out
+    assert not (rig.settings.root / "reports").exists()
+    since = time_text(rig.published[0] - 5_000)
+    report = run(Namespace(**{**given, "since": since, "dry_run": False}), rig.settings)
+    assert report["floor_ms"] == rig.published[0] - 5_000 == rig.store.meta().floor_ms  # type: ignore[union-attr]
+    assert run(Namespace(**{**given, "since": "none", "dry_run": False}), rig.settings)["begins_ms"] == 0
+    kept_reports = (rig.settings.root / "reports" / "jobs.jsonl").read_text().splitlines()
+    assert [msgspec.json.decode(line)["job"] for line in kept_reports] == ["rebuild", "rebuild"]
+    with pytest.raises(UsageError, match="not an ISO 8601 time"):
+        run(Namespace(**{**given, "since": "yesterday"}), rig.settings)
+    with pytest.raises(UsageError, match="hours are 0 or more"):
+        run(Namespace(**{**given, "lookback": -1}), rig.settings)
+
+
+def test_the_doctor_says_that_a_rebuild_has_not_ended(rig: Rig) -> None:
+    assert check_held(rig.store).status == "ok"
+    Fence(rig.store).hold([0, 2])
+    found = check_held(rig.store)
+    assert (found.status, found.detail.split()[0]) == ("warning", "2")
+    make(rig)
+    assert check_held(rig.store).status == "ok"
 
 
 def test_partitions_are_taken_together_as_far_as_memory_goes() -> None:
