@@ -40,11 +40,10 @@ from realtime.fence import Fence, Write
 from realtime.history import open_table
 from realtime.law import given_up
 from realtime.predict import load_artifact
-from realtime.replayed import Log, ReplayStore, replay
-from realtime.store import Entry, Meta, Store
+from realtime.replayed import ReplayStore, Source, replay
+from realtime.store import Meta, Store
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from deltalake import DeltaTable
 
     from lambent.control import ModelEntry
@@ -57,7 +56,7 @@ LOOKBACK_MS = 24 * 3600 * 1000
 ENTRIES_AT_ONCE = 1_000_000
 """About so many entries are held in memory: partitions are rebuilt together as far as that goes."""
 USERS_AT_ONCE = 256
-STREAM_ENTRIES, SCANNED = 1_000, 10_000
+SCANNED = 10_000
 
 
 class Report(msgspec.Struct):
@@ -143,7 +142,8 @@ class Rebuild:
         rows = read_entries(self.table, partitions, self.report.begins_ms)
         ends, logs = {}, {}
         for p in partitions:
-            ends[p], logs[p] = self._log(p, rows.pop(p, None), left_out.get(p, set()))
+            source = Source(p, rows.pop(p, None), self.archived[p], left_out.get(p, set()))
+            ends[p], logs[p] = source.until(self.store, self.stood[p], self.report.begins_ms)
         users = set().union(*(log.users() for log in logs.values()))
         bases = read_bases(self.settings, self.features, users, self.report.begins_ms)
         meta = dataclasses.replace(self.meta, floor_ms=self.report.begins_ms)
@@ -155,33 +155,6 @@ class Rebuild:
             self._release(p, made, ends[p])
             self.report.entries += logs[p].entries
             self.report.streamed += len(logs[p].streamed)
-
-    def _log(self, p: int, rows: pa.Table | None, left_out: set[bytes]) -> tuple[bytes, Log]:
-        """Up to which id the partition is replayed, and what there is up to it.
-
-        That is where the worker stood, who goes on from the stream. Where the stream does not have what the archive has
-        after that, it is the archive's end.
-        """
-        stood, archived = self.stood[p], self.archived[p]
-        versions = _versions(rows)
-        after = int((versions > ids.to_version(stood)).sum())
-        behind = ids.parse(stood) < ids.parse(archived)
-        if behind and (
-            ids.ingest_ms(stood) < self.report.begins_ms or after != len(self._streamed(p, stood, archived))
-        ):
-            return archived, Log(rows, [], left_out)
-        kept = rows.slice(0, len(versions) - after) if rows else None
-        return stood, Log(kept, [] if behind else self._streamed(p, archived, stood), left_out)
-
-    def _streamed(self, p: int, after: bytes, upto: bytes) -> list[Entry]:
-        """Entries of the stream behind one id, up to another."""
-        found: list[Entry] = []
-        while read := self.store.read({p: found[-1][0] if found else after}, STREAM_ENTRIES).get(p):
-            wanted = [one for one in read if ids.parse(one[0]) <= ids.parse(upto)]
-            found += wanted
-            if len(wanted) < len(read):
-                break
-        return found
 
     def _live_keys(self, partitions: Sequence[int]) -> dict[int, set[str]]:
         """The live records that are there."""
@@ -258,13 +231,6 @@ def groups(counts: Sequence[int], most: int) -> Iterator[list[int]]:
             own = []
         own.append(p)
     yield own
-
-
-def _versions(rows: pa.Table | None) -> Any:
-    """[n] the ids of archived entries as numbers."""
-    if rows is None:
-        return np.empty(0, np.int64)
-    return rows["ingest_ms"].to_numpy() << ids.SEQ_BITS | rows["seq"].to_numpy()
 
 
 def rebuild(

@@ -1,4 +1,4 @@
-"""A store in memory that holds a log and nothing else, for a worker to work through: so a replay is what the worker does."""
+"""A log to be worked through once more, and a store in memory that holds it: so a replay is what the worker does."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from lambent import keys
 from lambent.errors import FencedError
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 BATCH_ENTRIES = 8_192
 """Entries of a batch, about: a user's record is read and written once in it."""
+STREAM_ENTRIES = 1_000
 
 
 @dataclasses.dataclass
@@ -71,6 +74,61 @@ class Log:
         if self.rows:
             data += self.rows["bytes"].filter(pc.equal(self.rows["kind"], EVENT.decode())).to_pylist()
         return set(filter(None, map(_user_of, data)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where the entries of a partition are.
+
+    Attributes:
+        partition: p.
+        rows: as in ``Log``, of all that is archived.
+        archived: the id at which the archive ends.
+        left_out: as in ``Log``.
+    """
+
+    partition: int
+    rows: pa.Table | None
+    archived: bytes
+    left_out: Collection[bytes] = ()
+
+    def until(self, store: Store, stood: bytes, begins_ms: int) -> tuple[bytes, Log]:
+        """Up to which id the partition is replayed, and what there is up to it.
+
+        That is where the worker stood, who goes on from the stream. Where the stream does not have what the archive has
+        after that, it is the archive's end.
+
+        Args:
+            store: has the stream.
+            stood: the worker's position.
+            begins_ms: of the rows; what is older is not among them.
+        """
+        versions = self._versions()
+        after = int((versions > ids.to_version(stood)).sum())
+        behind = ids.parse(stood) < ids.parse(self.archived)
+        if behind and (ids.ingest_ms(stood) < begins_ms or after != len(self._streamed(store, stood, self.archived))):
+            return self.archived, Log(self.rows, [], self.left_out)
+        kept = self.rows.slice(0, len(versions) - after) if self.rows else None
+        return stood, Log(kept, [] if behind else self._streamed(store, self.archived, stood), self.left_out)
+
+    def _versions(self) -> NDArray[np.int64]:
+        """[n] the ids of the rows as numbers."""
+        if self.rows is None:
+            return np.empty(0, np.int64)
+        versions: NDArray[np.int64] = self.rows["ingest_ms"].to_numpy() << ids.SEQ_BITS | self.rows["seq"].to_numpy()
+        return versions
+
+    def _streamed(self, store: Store, after: bytes, upto: bytes) -> list[Entry]:
+        """Entries of the stream behind one id, up to another."""
+        found: list[Entry] = []
+        while read := store.read({self.partition: found[-1][0] if found else after}, STREAM_ENTRIES).get(
+            self.partition
+        ):
+            wanted = [one for one in read if ids.parse(one[0]) <= ids.parse(upto)]
+            found += wanted
+            if len(wanted) < len(read):
+                break
+        return found
 
 
 class _Of(msgspec.Struct):
