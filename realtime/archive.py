@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DAY_MS = 86_400_000
 OTHER_PARTITIONS = (
     "Set LAMBENT_PARTITIONS to what the table has: the log and the quarantine know an entry by its partition, so another "
-    "number needs a store and tables of its own, into which the history is read as a file."
+    "number needs a store and tables of its own, which begin with the history that you have as files."
 )
 _decode_intents = msgspec.json.Decoder(list[Intent]).decode
 
