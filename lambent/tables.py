@@ -105,6 +105,27 @@ PRODUCT_COLUMNS: Mapping[str, str] = {
     "told_ms": "int64",  # the newest time at which a file has said this
 }
 
+CATALOGUE = "catalogue"
+"""What all shoppers did with each product and category before a day began: one row each and a day. ``catalogue`` writes;
+partitioned by ``day``. A visit is what one user did on one day of the log, UTC."""
+
+CATALOGUE_COLUMNS: Mapping[str, str] = {
+    "day": "date32",  # at whose start it was so: what has ingest_ms before it counts
+    "kind": "string",  # whole, category or product
+    "hash": "int64",  # of the category's or product's name (encoding.text_hash); of the whole 0
+    "parent": "int64",  # of a product the hash of its newest category; 0: none is known
+    "events": "int64",  # how many there are
+    "viewed": "int64",  # visits with a view
+    "carted": "int64",  # visits with a cart
+    "viewed_carted": "int64",  # of those with a view: with a cart too
+    "viewed_bought": "int64",  # of those with a view: with a purchase too
+    "carted_bought": "int64",  # of those with a cart: with a purchase too
+    "popularity": "double",  # events, each halved every 7 days
+    "view_cart": "double",  # smoothed rate of viewed_carted
+    "cart_purchase": "double",  # smoothed rate of carted_bought
+    "view_purchase": "double",  # smoothed rate of viewed_bought
+}
+
 PROFILES = "profiles"
 """One row a user: see ``profile_columns``. The commit's metadata names the snapshot (V, T) of the whole table."""
 

@@ -26,6 +26,7 @@ def tables_page() -> str:
         tables.QUARANTINE: tables.QUARANTINE_COLUMNS,
         tables.USERS: tables.USER_COLUMNS,
         tables.PRODUCTS: tables.PRODUCT_COLUMNS,
+        tables.CATALOGUE: tables.CATALOGUE_COLUMNS,
         tables.PROFILES: _profile_columns(),
         tables.TRAINING_SESSIONS: tables.TRAINING_COLUMNS,
     }
@@ -37,6 +38,7 @@ def tables_page() -> str:
         tables.QUARANTINE: {},
         tables.USERS: {},
         tables.PRODUCTS: {},
+        tables.CATALOGUE: {},
         tables.PROFILES: _profile_meanings(),
         tables.TRAINING_SESSIONS: {"user": "the pseudonym", "start_ms": "t of the session's first event", "length": "events"},
     }  # fmt: skip

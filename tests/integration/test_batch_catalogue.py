@@ -1,0 +1,141 @@
+"""The catalogue against plain Python: whatever is built in which order, a day knows what came before it, and no more."""
+
+from __future__ import annotations
+
+import datetime
+from collections import defaultdict
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from lambent import keys
+from lambent.encoding import text_hash
+from lambent.errors import DataError
+from lambent.events import Event
+from lambent.settings import Settings
+from lambent.tables import CATALOGUE, CATALOGUE_COLUMNS, EVENTS
+from spark_jobs import catalogue
+from spark_jobs.catalogue_rows import DAY_MS, day_of
+from spark_jobs.commits import append
+from spark_jobs.ingest import first_copies
+from spark_jobs.smoothing import find_strength, whole_rate
+from tests.batch_rows import rows_of
+from tests.integration.test_batch_ingest import read
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = [pytest.mark.integration, pytest.mark.spark]
+
+FIRST = 19_700
+Log = list[tuple[Event, int]]
+
+
+def made_up_log(random: Random, days: int, events: int = 400) -> Log:
+    log = []
+    for n in range(events):
+        ms = (FIRST + random.randrange(days)) * DAY_MS + random.choice([0, 1, DAY_MS - 1, random.randrange(DAY_MS)])
+        product = random.choice([None, "a", "b", "c", "größe"])
+        event = Event(
+            user=keys.pseudonym(f"u{random.randrange(25)}", b"k"), event_ms=ms, id=f"e{n}-{random.random()}",
+            type=random.choice(["view", "view", "cart", "purchase", "search"]), product=product,
+            category=random.choice([None, "x", "y"]) if product != "c" else None,
+        )  # fmt: skip
+        log.append((event, ms))
+    return log
+
+
+def oracle(log: Log, day: int) -> dict[tuple[str, int], dict[str, Any]]:
+    """What is known of each at the day's start, by the definition."""
+    known = [(event, ms) for event, ms in log if ms < day * DAY_MS]
+    visits: dict[tuple[str, int], dict[tuple[str, int], set[str]]] = defaultdict(lambda: defaultdict(set))
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for event, ms in sorted(known, key=lambda one: (one[1], one[0].id)):
+        names = [("whole", 0), ("category", text_hash(event.category)), ("product", text_hash(event.product))]
+        for kind, hash in names:
+            if kind == "whole" or hash:
+                one = found.setdefault((kind, hash), {"events": 0, "popularity": 0.0, "parent": 0})
+                one["events"] += 1
+                one["popularity"] += 2 ** ((ms / DAY_MS - day) / 7)
+                one["parent"] = (kind == "product" and text_hash(event.category)) or one["parent"]
+                visits[kind, hash][event.user, ms // DAY_MS].add(event.type)
+    for key, one in found.items():
+        seen = list(visits[key].values())
+        one["viewed"] = sum("view" in types for types in seen)
+        one["carted"] = sum("cart" in types for types in seen)
+        one["viewed_carted"] = sum({"view", "cart"} <= types for types in seen)
+        one["viewed_bought"] = sum({"view", "purchase"} <= types for types in seen)
+        one["carted_bought"] = sum({"cart", "purchase"} <= types for types in seen)
+    for name, k, n in (("view_cart", "viewed_carted", "viewed"), ("cart_purchase", "carted_bought", "carted"),
+                       ("view_purchase", "viewed_bought", "viewed")):  # fmt: skip
+        smooth(found, name, k, n)
+    return found
+
+
+def smooth(found: dict[tuple[str, int], dict[str, Any]], name: str, k: str, n: str) -> None:
+    whole = found["whole", 0]
+    whole[name] = whole_rate(whole[k], whole[n])
+    for kind in ("category", "product"):
+        own = [one for (of, _), one in found.items() if of == kind]
+        means = [found.get(("category", one["parent"]), whole)[name] for one in own]
+        strength = find_strength(np.array([one[k] for one in own]), np.array([one[n] for one in own]), np.array(means))
+        for one, mean in zip(own, means, strict=True):
+            one[name] = (one[k] + strength * mean) / (one[n] + strength)
+
+
+def assert_is(settings: Settings, log: Log, days: range) -> None:
+    rows = read(settings, CATALOGUE)
+    assert {row["day"] for row in rows} == {day_of(day) for day in days}
+    for day in days:
+        own = {(row["kind"], row["hash"]): row for row in rows if row["day"] == day_of(day)}
+        expected = oracle(log, day)
+        assert own.keys() == expected.keys()
+        for key, one in expected.items():
+            assert {name: own[key][name] for name in one} == pytest.approx(one, rel=1e-9), (day, key)
+            assert set(one) | {"day", "kind", "hash"} == set(CATALOGUE_COLUMNS)
+
+
+def enter(spark: SparkSession, settings: Settings, log: Log, watermark_ms: int = 0) -> None:
+    rows = first_copies(spark.createDataFrame(rows_of(log, [])), None)
+    append(rows, settings.table(EVENTS), {"watermark_ms": watermark_ms})
+
+
+def test_each_day_knows_what_came_before_it_whatever_is_built_in_which_order(
+    spark: SparkSession, settings: Settings
+) -> None:
+    seed = Random().randrange(2**32)
+    print(f"seed {seed}")
+    random = Random(seed)
+    log = made_up_log(random, 5)
+    enter(spark, settings, log)
+    days = range(FIRST + 1, FIRST + 6)
+    first_ms, last_ms = min(ms for _, ms in log), max(ms for _, ms in log)
+    assert (first_ms // DAY_MS, last_ms // DAY_MS) == (FIRST, FIRST + 4)
+
+    for number in (FIRST + 3, FIRST + 4):  # alone, and going on from it
+        catalogue.build(settings, day_of(number))
+    assert_is(settings, log, range(FIRST + 3, FIRST + 5))
+    assert catalogue.build(settings).facts["days"] == 1  # the last one; backfilled are the others below
+    catalogue.build(settings, day_of(FIRST + 2))
+    catalogue.build(settings, day_of(FIRST + 1))
+    assert_is(settings, log, days)
+    before = read(settings, CATALOGUE)
+    report = catalogue.build(settings)
+    assert (report.rows, report.facts["days"], report.facts["day"]) == (0, 0, str(day_of(FIRST + 5)))
+    assert read(settings, CATALOGUE) == before
+
+    late = made_up_log(random, 2, 50)  # a file of the past, read afterwards
+    enter(spark, settings, late)
+    assert catalogue.build(settings).facts["days"] == 5
+    assert_is(settings, log + late, days)
+
+
+def test_a_day_up_to_which_the_log_is_not_archived_is_refused(spark: SparkSession, settings: Settings) -> None:
+    log = made_up_log(Random(1), 2, 20)
+    enter(spark, settings, log, watermark_ms=(FIRST + 1) * DAY_MS - 1)
+    with pytest.raises(DataError, match=r"not archived up to the start of 2023-12-10\. Ingest it first"):
+        catalogue.build(settings, datetime.date(2023, 12, 10))
+    with pytest.raises(DataError, match=r"There is no table .*events\. Run lambent ingest first"):
+        catalogue.build(settings.model_copy(update={"tables": str(settings.root / "none")}))
