@@ -159,7 +159,7 @@ def _add_mlflow(plan: Plan, say: Say) -> None:
         plan.addresses["mlflow"] = mask_url(uri)
         return
     port = pick_port("MLflow", MLFLOW_PORT, say)
-    url = plan.addresses["mlflow"] = http_url(LOOPBACK, port)
+    url = plan.addresses["mlflow"] = plan.env["LAMBENT_MLFLOW_UI"] = http_url(LOOPBACK, port)
     files = plan.settings.root / "mlflow-artifacts"
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--artifacts-destination", str(files),
                "--host", LOOPBACK, "--port", str(port), "--workers", "1"]  # fmt: skip

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     spark_master: str = Field("local[*]", description="Master of the Spark sessions.")
     spark_memory: str = Field("2g", description="Memory of the Spark driver (and of local executors).")
     mlflow_uri: str = Field("", description="MLflow tracking and registry; default: SQLite under ROOT.")
+    mlflow_ui: str = Field(
+        "", description="URL of MLflow's pages, for links to them; default: MLFLOW_URI, if it is one."
+    )
     http_host: str = Field("127.0.0.1", description="Address that the server listens on.")
     http_port: int = Field(8642, ge=0, le=65535, description="Port that the server listens on.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of a worker's or archiver's /metrics; 0: none.")

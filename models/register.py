@@ -48,7 +48,7 @@ def register(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any
     registry = Registry(settings)
     champion = registry.champion()
     decision, champion_loss = judge(settings, evaluation, champion)
-    version = number(settings, registry, description, evaluation)
+    version, run_id = number(settings, registry, description, evaluation)
     reasons, partitions, problem = list(decision.reasons), 0, None
     if arguments.no_promote:
         reasons.append("Promotion was not asked for.")
@@ -65,7 +65,8 @@ def register(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any
     write_json(settings.root / "reports" / "gate.json", gate)
     if problem:
         raise problem
-    return append_report(settings, "register", 1, time.monotonic() - started, **outcome, partitions=partitions)
+    links = {"mlflow_run": run_id, "mlflow_url": registry.page(run_id)}
+    return append_report(settings, "register", 1, time.monotonic() - started, **outcome, partitions=partitions, **links)
 
 
 def promote(settings: Settings, registry: Registry, version: int) -> int:
@@ -104,8 +105,10 @@ def judge(settings: Settings, evaluation: dict[str, Any], champion: int) -> tupl
     return decide(evaluation["log_loss"], evaluation["base_log_loss"], loss, champion), loss
 
 
-def number(settings: Settings, registry: Registry, description: dict[str, Any], evaluation: dict[str, Any]) -> int:
-    """Record the run, take the next version, and write the artifact under its number."""
+def number(
+    settings: Settings, registry: Registry, description: dict[str, Any], evaluation: dict[str, Any]
+) -> tuple[int, str]:
+    """Record the run, take the next version, and write the artifact under its number; returns it, and the run's id."""
     reports, staged = settings.root / "reports", settings.artifacts_root / STAGING
     tags = {**description["data"], "features": description["features"], **_commit()}
     figures = {name: evaluation[name] for name in ("log_loss", "base_log_loss", "events", "sessions")}
@@ -120,7 +123,7 @@ def number(settings: Settings, registry: Registry, description: dict[str, Any], 
     version = registry.add_version(run_id, {**tags, "log_loss": evaluation["log_loss"]})
     graph = (staged / GRAPH).read_bytes()
     write_artifact(artifact_folder(settings, version), graph, {**description, "version": version})
-    return version
+    return version, run_id
 
 
 def _commit() -> dict[str, str]:

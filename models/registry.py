@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from lambent.settings import Settings
 
@@ -33,6 +34,7 @@ class Registry:
         settings.root.mkdir(parents=True, exist_ok=True)
         self._client = MlflowClient(settings.mlflow_tracking_uri)
         self._files = (settings.root / "mlruns").as_uri()
+        self._pages = pages_url(settings)
 
     def log(
         self, parameters: Mapping[str, Any], figures: Mapping[str, float], tags: Mapping[str, Any], files: list[Path]
@@ -52,6 +54,10 @@ class Registry:
             self._client.log_artifact(run_id, str(file))
         self._client.set_terminated(run_id)
         return run_id
+
+    def page(self, run_id: str) -> str:
+        """URL at which a person sees a run; empty where MLflow has no pages."""
+        return f"{self._pages}/#/experiments/{self._experiment()}/runs/{run_id}" if self._pages else ""
 
     def _experiment(self) -> str:
         known = self._client.get_experiment_by_name(EXPERIMENT)
@@ -92,3 +98,11 @@ class Registry:
         found = self._client.search_model_versions(f"name = '{MODEL}'")
         rows = [{**one.tags, "version": int(one.version), "created_ms": one.creation_timestamp} for one in found]
         return sorted(rows, key=lambda row: -int(row["version"]))
+
+
+def pages_url(settings: Settings) -> str:
+    """Where MLflow's pages are, without a user or password; empty where that is not known."""
+    url = urlsplit(settings.mlflow_ui or settings.mlflow_tracking_uri)
+    if url.scheme not in ("http", "https"):
+        return ""
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path.rstrip('/')}"
