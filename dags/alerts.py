@@ -1,7 +1,8 @@
 """Who is told when a task has failed for good or a run is late: the log, and a chat or pager where there is one.
 
 The connection ``lambent_alerts`` names a webhook that takes ``{"text": …}``, as Slack, Mattermost and Teams have it: its
-host is the URL's beginning, its password the part that nobody else may know. Without it the log alone is told.
+host is the URL's beginning, its password the part that nobody else may know. Without it the log alone is told. Set it by
+the variable ``AIRFLOW_CONN_LAMBENT_ALERTS``: who tells of a late run may not read connections that Airflow has stored.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ def tell(text: str) -> None:
 
 
 def webhook() -> str:
-    """Its URL; empty where there is no such connection."""
+    """Its URL; empty where there is no such connection, or none that may be read here."""
     try:
         connection = BaseHook.get_connection(CONNECTION)
-    except (AirflowException, AirflowRuntimeError):
+    except (AirflowException, AirflowRuntimeError, PermissionError):
         return ""
     return "/".join(part.strip("/") for part in (connection.host, connection.password) if part)

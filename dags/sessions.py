@@ -7,8 +7,6 @@ the newest version until the next run; a backfill wakes no training.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from airflow.sdk import DAG, CronTriggerTimetable, Param
 
 from dags.common import SESSIONS, SHARED, done_within, spark_job
@@ -17,7 +15,7 @@ AS_OF = "{{ params.as_of or (dag_run.data_interval_end if dag_run.run_type == 'b
 
 with DAG(
     "lambent_sessions",
-    schedule=CronTriggerTimetable("30 3 * * *", timezone="UTC", interval=timedelta(days=1)),
+    schedule=CronTriggerTimetable("30 3 * * *", timezone="UTC"),
     doc_md=__doc__,
     deadline=done_within(hours=3),
     params={

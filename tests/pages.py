@@ -147,7 +147,7 @@ def _read(path: Path) -> str:
 
 _START = """
 pids=
-trap 'kill $pids 2>/dev/null; wait' EXIT
+trap 'kill $pids 2>/dev/null || true; wait' EXIT
 make() { command make -C "$PROJECT" --dry-run "$@" >/dev/null; }
 await() { for _ in {1..600}; do grep -qF "$2" "$1" && return; sleep 0.1; done; return 1; }
 """

@@ -20,6 +20,8 @@ BY_HAND = [
     "docs/how-to/roll-back-profiles.md",
     "docs/how-to/rebuild.md",
 ]
+BACKFILL = ["docs/how-to/backfill.md"]
+CLUSTER = ["docs/how-to/spark-cluster.md"]
 KEYS_CHECK = """python - <<'PY'
 import os, re, redis
 from lambent.keys import KEYS
@@ -61,8 +63,19 @@ def test_a_log_of_ones_own_is_read_run_by_hand_and_mended_as_the_pages_say(tmp_p
     assert any("every live profile is the fold of all events" in text for text in said.values())
 
 
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_days_that_are_past_are_made_again_as_the_page_says(tmp_path: Path) -> None:
+    versions = """python -c 'import deltalake; print(deltalake.DeltaTable("var/tables/training_sessions").version())'"""
+    walk(BACKFILL, tmp_path, f'test "$({versions})" = 1')
+
+
+def test_what_spark_is_told_is_printed_as_its_properties(tmp_path: Path) -> None:
+    walk(CLUSTER, tmp_path, "grep '^spark.sql.extensions io.delta' spark-defaults.conf")
+
+
 def test_every_command_of_the_documentation_is_typed_by_some_test() -> None:
-    typed = {*TUTORIAL, *BY_HAND, "README.md"}
+    typed = {*TUTORIAL, *BY_HAND, *BACKFILL, *CLUSTER, "README.md"}
     assert {block.page for block in all_blocks("bash")} == typed
 
 
