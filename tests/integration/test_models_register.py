@@ -80,9 +80,12 @@ def test_a_model_through_the_gate_is_versioned_announced_and_champion(
     root: Path,
     valkey: Valkey,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("LAMBENT_MLFLOW_UI", "https://anna:secret@mlflow.example/")
     assert register.main([]) == 0
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert report["mlflow_url"] == f"https://mlflow.example/#/experiments/1/runs/{report['mlflow_run']}"
     version, folder = report["version"], root / "models" / str(report["version"])
     assert report["promoted"] and report["partitions"] == PARTITIONS
     assert read_description(folder)["version"] == version
