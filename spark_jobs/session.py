@@ -32,6 +32,8 @@ FACTS = Path(sys.prefix) / "lambent-setup.json"
 DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    # A version can be read as long as its files are there; ``needed`` says which have to be, however old.
+    "spark.databricks.delta.vacuum.enforceTimeTravelWithinDeletedFileRetentionDuration": "false",
 }
 # Delta's own bookkeeping queries use 50 partitions by default, which costs seconds a step on small tables.
 QUICK = {

@@ -13,10 +13,11 @@ from lambent.events import Event
 from lambent.features import FeatureSet
 from lambent.law import differs
 from lambent.settings import Settings
-from lambent.tables import PROFILES
+from lambent.tables import EVENTS, PROFILES
 from spark_jobs import ingest, profiles
 from spark_jobs.commits import need_table
 from spark_jobs.profile_rows import from_arrow
+from tests.aging import age
 from tests.batch_rows import Log, as_files, oracle_profiles, stacked
 from tests.spark import settings, spark
 
@@ -74,6 +75,17 @@ def test_later_earlier_and_first_events_of_users_are_folded_on_and_anew_and_then
     table = need_table(settings.table(PROFILES), "").to_pyarrow_dataset().to_table(["events_version"])
     assert table.column("events_version").to_pylist().count(report.facts["events_version"]) == 17
     assert profiles.build(settings).facts == report.facts
+
+
+def test_a_build_goes_on_from_one_of_many_weeks_ago(settings: Settings, spark: SparkSession) -> None:
+    log = add_file(settings, "first", some_events(range(3), range(5)))
+    profiles.build(settings)
+    for name in (EVENTS, PROFILES):
+        age(settings.table(name), 40)
+    spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # which remembers the commits' times
+    log += add_file(settings, "later", some_events(range(5, 6), range(2)))
+    assert profiles.build(settings).counts == {"users_touched": 2, "users_anew": 0}
+    assert_is_built(settings, log)
 
 
 def test_where_the_last_builds_events_are_vacuumed_the_build_is_full(settings: Settings, spark: SparkSession) -> None:
