@@ -50,6 +50,12 @@ class Settings(BaseSettings):
     traffic: Path | None = Field(
         None, description="TOML file of the rules that flag bots and tests; default: a shop's."
     )
+    quality: Path | None = Field(
+        None, description="TOML file of the tables' limits before training; default: a shop's."
+    )
+    retention_days: int = Field(
+        7, ge=1, description="Days that maintenance keeps files for which no newer version of a table has a use."
+    )
     spark_master: str = Field("local[*]", description="Master of the Spark sessions.")
     spark_memory: str = Field("2g", description="Memory of the Spark driver (and of local executors).")
     mlflow_uri: str = Field("", description="MLflow tracking and registry; default: SQLite under ROOT.")

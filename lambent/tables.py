@@ -126,6 +126,13 @@ CATALOGUE_COLUMNS: Mapping[str, str] = {
     "view_purchase": "double",  # smoothed rate of viewed_bought
 }
 
+CLUSTERED_BY: Mapping[str, tuple[str, ...]] = {
+    EVENTS: ("user", "ingest_ms"),
+    USERS: ("user",),
+    PRODUCTS: ("product",),
+}
+"""How ``maintenance`` lays tables out, so that a user's events and a day's are both in few files. Only Spark writes them."""
+
 PROFILES = "profiles"
 """One row a user: see ``profile_columns``. The commit's metadata names the snapshot (V, T) of the whole table."""
 

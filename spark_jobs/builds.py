@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _SAME_ROWS = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "UNSET TBLPROPERTIES", "UPGRADE PROTOCOL")
-"""Operations after which a table has the rows that it had before."""
+"""Operations after which a table has the rows that it had before. ``maintenance`` has them say again what they found."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Built:
 def all_builds(table: DeltaTable) -> Iterator[Built]:
     """Every build up to the version that is open, newest first, as far back as the table's log goes."""
     for commit in commits(table):
-        if commit.get("userMetadata"):
+        if commit.get("userMetadata") and commit["operation"] not in _SAME_ROWS:
             yield Built.found(commit["version"], json.loads(commit["userMetadata"]))
 
 
@@ -69,9 +69,11 @@ def lineage(table: DeltaTable) -> Iterator[Built]:
         version = int(commit["version"])
         if version != wanted:
             continue
-        if commit.get("userMetadata"):
+        if commit["operation"] in _SAME_ROWS:
+            wanted = version - 1
+        elif commit.get("userMetadata"):
             built = Built.found(version, json.loads(commit["userMetadata"]))
             yield built
             wanted = built.base
         else:
-            wanted = version - 1 if commit["operation"] in _SAME_ROWS else None
+            wanted = None

@@ -103,12 +103,12 @@ def last_metadata(table: DeltaTable | None) -> Metadata:
     return json.loads(next(filter(None, said), "{}"))
 
 
-def create_clustered(spark: SparkSession, path: str, columns: Mapping[str, str], by: str) -> None:
-    """Make an empty table clustered by one column, that says what was added between two versions; unless it is there."""
+def create_clustered(spark: SparkSession, path: str, columns: Mapping[str, str], by: Sequence[str]) -> None:
+    """Make an empty table clustered by some columns, that says what was added between two versions; unless it is there."""
     from delta.tables import DeltaTable as SparkTable
 
     empty = spark.createDataFrame([], ddl(columns))
-    table = SparkTable.createIfNotExists(spark).location(path).addColumns(empty.schema).clusterBy(by)
+    table = SparkTable.createIfNotExists(spark).location(path).addColumns(empty.schema).clusterBy(*by)
     with writing(path):
         table.property("delta.enableChangeDataFeed", "true").execute()
 

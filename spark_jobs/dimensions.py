@@ -18,7 +18,7 @@ from lambent.dimensions import SPAN, Dimension
 from lambent.mapping.statements import Told, load_dimension_mapping, read_statements
 from lambent.mapping.validation import without_values
 from lambent.settings import Settings
-from lambent.tables import DROPPED, PRODUCTS, QUARANTINE_COLUMNS
+from lambent.tables import CLUSTERED_BY, DROPPED, PRODUCTS, QUARANTINE_COLUMNS
 from spark_jobs.commits import create_clustered, merge
 from spark_jobs.files import one_a_task
 from spark_jobs.products import publish_products
@@ -191,7 +191,7 @@ def ingest_dimension(
         rows.close()  # type: ignore[attr-defined]
     with spark_session(settings, "lambent dimensions") as spark, told_plainly():
         table = settings.table(dimension.name)
-        create_clustered(spark, table, dimension.columns, by=dimension.key)
+        create_clustered(spark, table, dimension.columns, CLUSTERED_BY[dimension.name])
         read = one_a_task(spark, paths, source.batches, statement_columns(dimension)).persist()
         placed = place(read.where("reason IS NULL"), spark.read.format("delta").load(table), dimension)
         try:

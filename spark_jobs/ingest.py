@@ -18,7 +18,7 @@ from lambent.cli import Command
 from lambent.dimensions import DIMENSIONS
 from lambent.errors import DataError, UsageError
 from lambent.settings import Settings
-from lambent.tables import EVENT_COLUMNS, EVENTS
+from lambent.tables import CLUSTERED_BY, EVENT_COLUMNS, EVENTS
 from lambent.utc import parse_time
 from spark_jobs.commits import Metadata, append, create_clustered, last_metadata, load_table, open_table
 from spark_jobs.products import with_products
@@ -116,7 +116,7 @@ def write_events(spark: SparkSession, target: Target, rows: DataFrame, metadata:
     path, run = target.settings.table(EVENTS), uuid.uuid4().hex
     known = None
     if target.version < 0:
-        create_clustered(spark, path, EVENT_COLUMNS, by="user")
+        create_clustered(spark, path, EVENT_COLUMNS, CLUSTERED_BY[EVENTS])
     else:
         known = load_table(spark, path, target.version).select("event_id")
     said = {**target.metadata, **metadata, "run": run}
@@ -124,7 +124,8 @@ def write_events(spark: SparkSession, target: Target, rows: DataFrame, metadata:
     append(rows, path, said, (WRITER, max(target.version, 0) + 1))
     table = open_table(path)
     commits = table.history(8) if table else []
-    own = next((commit for commit in commits if run in commit.get("userMetadata", "")), None)
+    # An OPTIMIZE in between says again what the newest commit said.
+    own = next((one for one in commits if one["operation"] == "WRITE" and run in one.get("userMetadata", "")), None)
     if own is None:
         raise DataError(
             "Another ingest has written to events in the meantime; this one wrote nothing.", "Run it again."

@@ -19,7 +19,7 @@ from lambent.profile import Profiles
 from lambent.settings import Settings
 from lambent.tables import EVENTS, PROFILES, SOURCE_FILE, SOURCE_LIVE, profile_columns
 from spark_jobs.builds import Built
-from spark_jobs.commits import load_table, open_table, overwrite
+from spark_jobs.commits import load_table, need_table, open_table, overwrite
 from spark_jobs.histories import Histories, fold_histories
 from spark_jobs.profile_rows import from_arrow, to_arrow
 from spark_jobs.report import Report, Stopwatch, keep, run_job
@@ -157,10 +157,9 @@ def build(settings: Settings, snapshot: Snapshot | None = None, full: bool = Fal
     if built is None or built.snapshot != snapshot:
         with spark_session(settings, "lambent profiles") as spark:
             report.counts = _write(spark, settings, features, snapshot, built)
-    table = open_table(settings.table(PROFILES))
-    commit = table.history(1)[0] if table else {}
-    report.rows = int(commit["operationMetrics"]["numOutputRows"])
-    report.facts["profiles_version"] = commit["version"]
+    table = need_table(settings.table(PROFILES), "Run this again.")
+    report.rows = int(table.count())
+    report.facts["profiles_version"] = table.version()
     report.seconds = watch.seconds
     keep(settings, report)
     return report

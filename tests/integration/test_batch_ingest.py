@@ -223,7 +223,7 @@ def test_a_log_that_was_ingested_and_is_gone_is_told(settings: Settings) -> None
         find_new(settings, consumed=7)
 
 
-def test_events_are_readable_without_a_jvm_and_clustered_by_user(
+def test_events_are_readable_without_a_jvm_and_clustered_by_user_and_time(
     spark: SparkSession, settings: Settings, tmp_path: Path
 ) -> None:
     path = write_lines(tmp_path / "a.jsonl", [line(1, attributes={"colour": "red"}, price=2.5, dwell_ms=7)])
@@ -231,4 +231,4 @@ def test_events_are_readable_without_a_jvm_and_clustered_by_user(
     (row,) = read(settings, EVENTS)
     assert (row["attributes"], row["price"], row["dwell_ms"]) == ([("colour", "red")], 2.5, 7)
     detail = spark.sql(f"DESCRIBE DETAIL delta.`{settings.table(EVENTS)}`").first()
-    assert detail["clusteringColumns"] == ["user"]
+    assert detail["clusteringColumns"] == ["user", "ingest_ms"]
