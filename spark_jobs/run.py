@@ -12,7 +12,7 @@ from typing import Any
 
 from lambent.cli import Command
 from lambent.settings import Settings
-from spark_jobs import ingest, profiles, publish, training_sessions
+from spark_jobs import ingest, maintenance, profiles, publish, quality, training_sessions
 from spark_jobs.report import Report, run_jobs
 from spark_jobs.session import spark_session
 
@@ -21,8 +21,10 @@ JOBS: Mapping[str, Callable[[Settings], Report]] = {
     "profiles": profiles.build,
     "publish": publish.publish,
     "training-sessions": training_sessions.build,
+    "maintenance": maintenance.maintain,
+    "quality": quality.check,
 }
-WITHOUT_SPARK = {"publish"}
+WITHOUT_SPARK = {"publish", "quality"}
 
 
 def run(settings: Settings, names: Sequence[str]) -> Iterator[Report]:
@@ -51,8 +53,9 @@ def batch(arguments: argparse.Namespace, settings: Settings) -> list[dict[str, A
 COMMAND = Command(
     help="run batch jobs on the tables, in one Spark application",
     description="Runs jobs one after another: ingest-log (archive to events), profiles (events to profiles), publish\n"
-    "(profiles to the store), training-sessions (events to training rows). The first that fails ends the run; each is\n"
-    "safe to run again.",
+    "(profiles to the store), training-sessions (events to training rows), quality (fails where a table or a feature misses\n"
+    "its limit), maintenance (compacts tables, deletes what nobody can ask for). The first that fails ends the run; each\n"
+    "is safe to run again.",
     examples=(
         ("lambent batch profiles publish", "after a history was ingested"),
         ("lambent batch ingest-log profiles publish", "what Airflow does every hour"),

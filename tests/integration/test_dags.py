@@ -87,14 +87,16 @@ def tasks(dags: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_every_dag_file_parses_and_can_be_stored(read: dict[str, Any]) -> None:
     assert read["errors"] == {}
-    known = {"lambent_history", "lambent_profiles", "lambent_sessions", "lambent_training"}
+    known = {f"lambent_{name}" for name in ("history", "profiles", "sessions", "training", "maintenance")}
     assert known <= set(read["dags"])
     assert all(dag["stored"] for dag in read["dags"].values())
 
 
 def test_the_graph_reads_like_the_flow(dags: dict[str, Any]) -> None:
-    """files, log → events → profiles → store; events → sessions → train → evaluate → register."""
+    """files, log → events → profiles → store; events → sessions → quality → train → evaluate → register."""
     assert dags["lambent_profiles"]["tasks"]["refresh"]["arguments"] == ["ingest-log", "profiles", "publish"]
+    assert dags["lambent_sessions"]["edges"] == [["training_sessions", "quality"]]
+    assert dags["lambent_sessions"]["tasks"]["training_sessions"]["outlets"] == []  # training waits for the quality
     assert dags["lambent_training"]["edges"] == [["train", "evaluate"], ["evaluate", "register"]]
     assert outlets(dags["lambent_history"]) == dags["lambent_profiles"]["waits_for"]
     assert outlets(dags["lambent_sessions"]) == dags["lambent_training"]["waits_for"] != []
@@ -119,7 +121,8 @@ def test_every_task_of_the_batch_layer_takes_the_one_slot_of_a_pool_that_is_made
     pools = json.loads((PROJECT / "dags" / "pools.json").read_text())
     assert {name: pool["slots"] for name, pool in pools.items()} == {"lambent_tables": 1}
     writers = [task for task in tasks if task["outlets"] and "/spark_jobs/" in task["application"]]
-    assert len(writers) >= 3
+    writers.append(next(task for task in tasks if task["application"].endswith("maintenance.py")))
+    assert len(writers) >= 4
     assert {task["pool"] for task in writers} == {"lambent_tables"}
     assert {task["pool"] for task in tasks} <= {"lambent_tables", "default_pool"}
 

@@ -51,9 +51,10 @@ print("\\n" + json.dumps({"state": state, "reports": reports, "events": events})
 WRONG_CALL_IN_A_BACKFILL = """
 import json, types
 from airflow.sdk.exceptions import AirflowFailException
-from dags.sessions import dag
+from dags.sessions import SESSIONS, dag
 
-(task,) = dag.tasks
+task = dag.get_task("training_sessions")
+task.outlets = [SESSIONS]
 before, task.application_args = len(task.outlets), ["--as-of", "soon"]
 try:
     task.execute({"dag_run": types.SimpleNamespace(run_type="backfill"), "outlet_events": {}})
