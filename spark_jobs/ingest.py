@@ -72,18 +72,22 @@ class Target:
     Attributes:
         settings: where the tables are.
         version: of ``events``, that the run knows; -1 if there was none.
+        runs: number of the last run of ``WRITER`` in that version. It, and not the version, says that no other ingest came
+            between: maintenance makes versions too.
         metadata: of its newest commit.
     """
 
     settings: Settings
     version: int
+    runs: int
     metadata: Metadata
 
     @classmethod
     def find(cls, settings: Settings) -> Target:
         """Look at the table, without a JVM."""
         table = open_table(settings.table(EVENTS))
-        return cls(settings, table.version() if table else -1, last_metadata(table))
+        runs = table.transaction_version(WRITER) if table else None
+        return cls(settings, table.version() if table else -1, runs or 0, last_metadata(table))
 
 
 def write_rows(spark: SparkSession, target: Target, rows: DataFrame, metadata: Metadata) -> Report:
@@ -121,7 +125,7 @@ def write_events(spark: SparkSession, target: Target, rows: DataFrame, metadata:
         known = load_table(spark, path, target.version).select("event_id")
     said = {**target.metadata, **metadata, "run": run}
     rows = with_products(first_copies(rows, known), target.settings)
-    append(rows, path, said, (WRITER, max(target.version, 0) + 1))
+    append(rows, path, said, (WRITER, target.runs + 1))
     table = open_table(path)
     commits = table.history(8) if table else []
     # An OPTIMIZE in between says again what the newest commit said.

@@ -204,8 +204,16 @@ def test_of_two_ingests_at_once_one_writes_nothing_and_says_so(
     late = read_files(spark, paths[1:], mapping, taxonomy, settings.user_key_bytes())
     with pytest.raises(DataError, match="Another ingest"):
         ingest.write_rows(spark, behind, late, {})
+    # Nor where a version that is no ingest's lies between what they found.
+    behind = ingest.Target.find(settings)
+    name = f"delta.`{settings.table(EVENTS)}`"
+    spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('delta.logRetentionDuration' = 'interval 60 days')")
+    beside = ingest.Target.find(settings)
+    ingest.write_rows(spark, behind, late, {})
+    with pytest.raises(DataError, match="Another ingest"):
+        ingest.write_rows(spark, beside, late, {})
     assert set(event_ids(settings).values()) == {1}
-    assert len(event_ids(settings)) == 2
+    assert len(event_ids(settings)) == 3
 
 
 def test_a_log_that_does_not_say_its_partitions_is_refused(settings: Settings) -> None:
