@@ -1,7 +1,6 @@
 """Mergeable aggregates: one declaration each, which batch, worker, table, store and model all read.
 
-An aggregate is a commutative monoid over single events: the declaration says which events count and what one is worth,
-``combine`` joins two values, ``identity`` is the value of no event. ``update(state, event)`` is ``merge(state, lift(event))``;
+An aggregate is a commutative monoid over single events: the declaration says which events count and what one is worth;
 nothing else is ever needed, so batch and live cannot differ. Values that decay are kept as of the user's clock:
 ``decayed(h) = Σ value · 2^(−age/h)``. ``kernel`` follows the declarations, ``oracle`` says slowly what they mean.
 """
@@ -14,18 +13,43 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lambent.events import MIN_EVENT_MS
+from lambent.taxonomy import EventType
+
+SECOND_MS = 1_000
+MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+WEEK_MS = 7 * DAY_MS
+REGISTERS = 16
+"""Of a distinct count: its standard error is 1.04 / √16 = 26 %, and it is near exact for a handful."""
+MAX_RANK = 15
+"""A register holds half a byte: enough for half a million."""
+RECALLED = 8
+"""Entries of a last-N map."""
+ACT_BITS, HASH_BITS = 2, 20
+"""Of an entry. With 20 bits one product in 130,000 is taken for one of the eight that a user has seen."""
 Block = NDArray[Any]
 """[n, width]: the values of an aggregate for n users."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Where:
-    """Which events an aggregate sees: those of one type, those with a mark (``opens``, ``late``), or all."""
+    """Which events an aggregate sees.
+
+    Attributes:
+        type: those of one type.
+        mark: ``opens``, those that open a session; ``late``, those that came too late for theirs.
+        intent: those that are the first of their session to decide for it.
+    """
 
     type: str = ""
     mark: str = ""
+    intent: str = ""
+
+    def sees(self, one: EventType) -> bool:
+        """Whether events of a type may count."""
+        return self.type in ("", one.name) and self.intent in ("", one.intent)
 
 
 ALL = Where()
@@ -40,14 +64,22 @@ class Aggregate:
 
     dtype: ClassVar[str] = "i8"
     identity: ClassVar[int] = 0
-    combine: ClassVar[np.ufunc] = np.add
     group: ClassVar[str] = "count"
     width: ClassVar[int] = 1
     half_life_ms: ClassVar[int] = 0
 
+    def sees(self, one: EventType) -> bool:
+        """Whether events of a type may count."""
+        return self.where.sees(one)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the model features that it gives, in the order of ``finalize``."""
+        return (self.name,) if self.width == 1 else tuple(f"{self.name}[{column}]" for column in range(self.width))
+
     @staticmethod
     def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
-        """[n, columns] model features of all aggregates of this kind, side by side.
+        """[n, features] model features of all aggregates of this kind, side by side.
 
         Args:
             block: [n, columns] their values.
@@ -61,30 +93,44 @@ class Count(Aggregate):
     """How many events."""
 
 
-class Latest(Aggregate):
-    """Time of the newest event, 0 if there was none. The feature is 2^(−age / 7 d): 1 now, 0 never."""
+@dataclasses.dataclass(frozen=True)
+class Rhythm(Count):
+    """How many events by the time of day or of the week, UTC: bucket ``(t / bucket_ms) mod buckets``."""
 
-    combine: ClassVar[np.ufunc] = np.maximum
+    bucket_ms: int = 3 * HOUR_MS
+    buckets: int = 8
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        """One column a bucket."""
+        return self.buckets
+
+
+class Latest(Aggregate):
+    """Time of the newest event in seconds, 0 if there was none. The feature is 2^(−age / 7 d): 1 now, 0 never.
+
+    Of events that decide for their session it is the user's clock, so that it is never before the session's start.
+    """
+
     group: ClassVar[str] = "latest"
 
     @staticmethod
     def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
-        age = np.maximum(clock_ms[:, None] - block, 0)
-        return np.where(block == Latest.identity, 0.0, np.exp2(-age / (7 * DAY_MS)))
+        age_ms = np.maximum(clock_ms[:, None] - block * SECOND_MS, 0)
+        return np.where(block == Latest.identity, 0.0, np.exp2(-age_ms / WEEK_MS))
 
 
 class Earliest(Aggregate):
-    """Time of the oldest event. The feature is log(1 + age in days), 0 if there was none."""
+    """Time of the oldest event in seconds. The feature is log(1 + age in days), 0 if there was none."""
 
     identity: ClassVar[int] = np.iinfo(np.int64).max
-    combine: ClassVar[np.ufunc] = np.minimum
     group: ClassVar[str] = "earliest"
 
     @staticmethod
     def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
         known = block != Earliest.identity
-        age = np.maximum(clock_ms[:, None] - np.where(known, block, clock_ms[:, None]), 0)
-        return np.log1p(age / DAY_MS)
+        age_ms = clock_ms[:, None] - np.where(known, block, 0) * SECOND_MS
+        return np.where(known, np.log1p(np.maximum(age_ms, 0) / DAY_MS), 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +139,8 @@ class Decayed(Aggregate):
 
     Attributes:
         half_life_ms: h.
-        of: the encoded column that is summed as log(1 + x); empty: 1 for each event. A missing value adds nothing.
+        of: what is summed: ``price`` or ``dwell_ms`` as log(1 + x), nothing where it is missing; ``unpriced``, 1
+            where there is no price; empty, 1 for each event.
     """
 
     half_life_ms: int = DAY_MS  # type: ignore[misc]
@@ -123,5 +170,98 @@ class Affinity(Decayed):
         return self.buckets
 
 
-KINDS: dict[str, type[Aggregate]] = {kind.group: kind for kind in (Count, Decayed, Latest, Earliest)}
+@dataclasses.dataclass(frozen=True)
+class Distinct(Aggregate):
+    """How many different values of the text column ``by``: fixed registers under ``max``, each the longest run of zeros
+    that a hash of its share ended with, plus 1. The feature is log(1 + estimate).
+
+    Flajolet et al., "HyperLogLog: the analysis of a near-optimal cardinality estimation algorithm", AofA 2007.
+    """
+
+    by: str = "product"
+
+    dtype: ClassVar[str] = "i1"
+    group: ClassVar[str] = "register"
+    width: ClassVar[int] = REGISTERS
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The estimate."""
+        return (self.name,)
+
+    @staticmethod
+    def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
+        registers = block.reshape(len(block), block.shape[1] // REGISTERS, REGISTERS)
+        raw = 0.673 * REGISTERS**2 / np.exp2(-registers.astype(np.float64)).sum(axis=2)
+        empty = (registers == 0).sum(axis=2)
+        linear = REGISTERS * np.log(REGISTERS / np.maximum(empty, 1))
+        return np.log1p(np.where((raw <= 2.5 * REGISTERS) & (empty > 0), linear, raw))
+
+
+@dataclasses.dataclass(frozen=True)
+class Recent(Aggregate):
+    """A last-N map: of the newest values of a text column the last act on each, and when. Cut by recency, a map in which
+    the last writer wins merges exactly.
+
+    An entry is one number, so that the newest entry is the largest: minutes since 2000, then the act, then the hash. The
+    features are log(1 + entries whose last act was the first of ``acts``), and 2^(−age / 1 d) of the newest entry.
+
+    Attributes:
+        acts: the event types that write, four at most; what the first one puts in (a cart), the others take out.
+        by: the text column whose values are the map's keys.
+    """
+
+    acts: tuple[str, ...] = ()
+    by: str = "product"
+
+    group: ClassVar[str] = "recent"
+    width: ClassVar[int] = RECALLED
+
+    def sees(self, one: EventType) -> bool:
+        """Whether events of a type write."""
+        return one.name in self.acts
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """How many are in, and how new the newest entry is."""
+        return f"{self.name}_held", f"{self.name}_newest"
+
+    @staticmethod
+    def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
+        entries = block.reshape(len(block), block.shape[1] // RECALLED, RECALLED)
+        held = np.log1p(((entries != 0) & (act_of(entries) == 0)).sum(axis=2))
+        newest = entries.max(axis=2)
+        age = np.maximum(clock_ms[:, None] - time_of(newest), 0)
+        return np.stack([held, np.where(newest == 0, 0.0, np.exp2(-age / DAY_MS))], axis=2).reshape(
+            len(block), block.shape[1] // RECALLED * 2
+        )
+
+
+def act_of(entries: Block) -> Block:
+    """Place of each entry's act in ``Recent.acts``."""
+    return (entries >> HASH_BITS) & ((1 << ACT_BITS) - 1)
+
+
+def time_of(entries: Block) -> Block:
+    """Time of each entry, a whole minute, in milliseconds."""
+    return (entries >> (HASH_BITS + ACT_BITS)) * MINUTE_MS + MIN_EVENT_MS
+
+
+@dataclasses.dataclass(frozen=True)
+class Ratio:
+    """A model feature that is a quotient of decayed sums of one half-life, ``of / (per − less)``; 0 where the divisor is
+    next to nothing.
+
+    Attributes:
+        name: of the feature.
+        of, per, less: names of the aggregates; ``less`` may be empty.
+    """
+
+    name: str
+    of: str
+    per: str
+    less: str = ""
+
+
+KINDS: dict[str, type[Aggregate]] = {kind.group: kind for kind in (Count, Decayed, Latest, Earliest, Distinct, Recent)}
 """What the values of each block of a profile are, in the blocks' order."""

@@ -18,14 +18,17 @@ from typing import Any
 import numba
 from numba import njit, types
 
-from lambent import encoding, kernel, sessions, views
+from lambent import aggregates, encoding, kernel, monoid, sessions, views
 from lambent.encoding import TEXT_FIELDS
 from lambent.views import Arrays
 
 
 def cache_folder() -> Path:
     """Where the code is kept: beside the source, or in the user's cache where that cannot be written."""
-    sources = [Path(__file__), *(Path(str(module.__file__)) for module in (kernel, views, sessions, encoding))]
+    sources = [
+        Path(__file__),
+        *(Path(str(module.__file__)) for module in (kernel, monoid, views, sessions, encoding, aggregates)),
+    ]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     for folder in (Path(__file__).with_name("__pycache__"), Path(home) / "lambent"):
@@ -59,11 +62,11 @@ def _array(of: types.Type, dimensions: int = 1) -> types.Array:
 
 _I8, _F8, _BOOL = _array(types.int64), _array(types.float64), _array(types.boolean)
 _I8_2, _F8_2 = _array(types.int64, 2), _array(types.float64, 2)
-_PROGRAM = types.Tuple((_I8_2, _I8, _F8, _I8, _I8_2, _I8, _I8_2))
+_PROGRAM = types.Tuple((_I8_2, _I8, _F8, _I8, _I8_2, _I8_2, _I8, _I8_2, _I8, types.int64))
 _EVENTS = types.Tuple(
     (_I8, _I8, _array(types.uint8), _BOOL, _BOOL, _F8, _F8, types.UniTuple(_array(types.uint32), len(TEXT_FIELDS)))
 )
-_PROFILES = types.Tuple((_I8, _I8_2, _F8_2, _I8_2, _I8_2))
+_PROFILES = types.Tuple((_I8, _I8_2, _F8_2, _I8_2, _I8_2, _array(types.int8, 2), _I8_2))
 _SESSIONS = types.Tuple(
     (_I8, _I8, _I8, _array(types.uint32), _array(types.uint16, 2), _array(types.uint64), _array(types.uint64))
 )
@@ -81,6 +84,12 @@ def mark(clock_ms: Any, user: Any, t_ms: Any, opens: Any, late: Any, expired: An
 def fold_profiles(program: Arrays, user: Any, events: Arrays, expired: Any, profiles: Arrays) -> None:
     """``kernel.fold_profiles``."""
     kernel.fold_profiles(views.Program(*program), user, views.Events(*events), expired, views.Profiles(*profiles))
+
+
+@compiled(types.void(_PROGRAM, _PROFILES, _I8, _PROFILES))
+def merge_profiles(program: Arrays, into: Arrays, to: Any, other: Arrays) -> None:
+    """``kernel.merge_profiles``."""
+    kernel.merge_profiles(views.Program(*program), views.Profiles(*into), to, views.Profiles(*other))
 
 
 @compiled(

@@ -9,39 +9,91 @@ from __future__ import annotations
 import functools
 import hashlib
 
-from lambent.aggregates import ALL, DAY_MS, HOUR_MS, Affinity, Aggregate, Count, Decayed, Earliest, Latest, Where
+from lambent.aggregates import (
+    ALL,
+    DAY_MS,
+    HOUR_MS,
+    WEEK_MS,
+    Affinity,
+    Aggregate,
+    Count,
+    Decayed,
+    Distinct,
+    Earliest,
+    Latest,
+    Ratio,
+    Recent,
+    Rhythm,
+    Where,
+)
+from lambent.errors import SettingsError
 from lambent.profile import Layout
 from lambent.sessions import GAP_MS, HORIZON_MS, session_dtype
 from lambent.taxonomy import Taxonomy, shop
 
-HALF_LIVES_MS = {"1h": HOUR_MS, "1d": DAY_MS, "7d": 7 * DAY_MS}
+HALF_LIVES_MS = {"1h": HOUR_MS, "1d": DAY_MS, "7d": WEEK_MS}
 
 # Hashed ids that the model embeds: encoded column and number of rows of its table (row 0: missing).
 EMBEDDED = {"category": 4_096, "brand": 2_048, "product": 8_192, "device": 16}
 
-# What the step asks of the user's history about the event at hand: the affinities by name.
-LOOKUPS = ("category_7d", "brand_7d", "product_1d")
+# What the step asks of the user's history about the event at hand: the affinities by name. It asks every last-N map.
+LOOKUPS = ("category_1h", "category_7d", "brand_7d")
+
+OPENS = Where(mark="opens")
+LATE = Where(mark="late")
+PRICED = ("view", "purchase")
+RECENT = {
+    "seen": (("view",), "product"),
+    "cart": (("cart", "uncart", "purchase"), "product"),
+    "favourites": (("favourite",), "product"),
+    "bought": (("purchase",), "product"),
+    "bought_categories": (("purchase",), "category"),
+}
 
 
 def declare(taxonomy: Taxonomy) -> tuple[Aggregate, ...]:
     """The aggregates of a profile, in order."""
     names = [event_type.name for event_type in taxonomy.types]
-    priced = [name for name in ("view", "purchase") if name in names]
+    intents = taxonomy.intents[1:]
+    priced = [name for name in PRICED if name in names]
+    half_lives = HALF_LIVES_MS.items()
     return (
         Count("events"),
-        Count("sessions", Where(mark="opens")),
-        Count("late", Where(mark="late")),
+        Count("sessions", OPENS),
+        Count("late", LATE),
         *(Count(f"{name}_count", Where(name)) for name in names),
-        *(Decayed(f"{name}_{h}", Where(name), ms) for name in names for h, ms in HALF_LIVES_MS.items()),
-        *(Decayed(f"sessions_{h}", Where(mark="opens"), ms) for h, ms in HALF_LIVES_MS.items()),
-        *(Decayed(f"{name}_log_price_7d", Where(name), 7 * DAY_MS, of="price") for name in priced),
-        Decayed("dwell_1d", ALL, DAY_MS, of="dwell_ms"),
-        *(Latest(f"{name}_latest_ms", Where(name)) for name in names),
-        Latest("session_latest_ms", Where(mark="opens")),
-        Earliest("first_ms"),
-        Affinity("category_7d", ALL, 7 * DAY_MS, by="category", buckets=16),
-        Affinity("brand_7d", ALL, 7 * DAY_MS, by="brand", buckets=16),
-        Affinity("product_1d", ALL, DAY_MS, by="product", buckets=32),
+        *(Count(f"{intent}_sessions", Where(intent=intent)) for intent in intents),
+        *(Decayed(f"{name}_{h}", Where(name), ms) for name in names for h, ms in half_lives),
+        *(Decayed(f"sessions_{h}", OPENS, ms) for h, ms in half_lives),
+        *(Decayed(f"{intent}_sessions_{h}", Where(intent=intent), ms) for intent in intents for h, ms in half_lives),
+        *(Decayed(f"{name}_log_price_{h}", Where(name), ms, of="price") for name in priced for h, ms in half_lives),
+        *(Decayed(f"{name}_unpriced_{h}", Where(name), ms, of="unpriced") for name in priced for h, ms in half_lives),
+        *(Decayed(f"dwell_{h}", ALL, ms, of="dwell_ms") for h, ms in half_lives),
+        *(Latest(f"{name}_latest_s", Where(name)) for name in names),
+        Latest("session_latest_s", OPENS),
+        *(Latest(f"{intent}_session_s", Where(intent=intent)) for intent in intents),
+        Earliest("first_s"),
+        *(Affinity(f"{by}_{h}", ALL, ms, by=by) for by in ("category", "brand") for h, ms in half_lives),
+        Rhythm("hours", ALL, bucket_ms=3 * HOUR_MS, buckets=8),
+        Rhythm("weekdays", ALL, bucket_ms=DAY_MS, buckets=7),
+        *(Distinct(f"distinct_{by}", by=by) for by in ("product", "category")),
+        *(Recent(name, acts=acts, by=by) for name, (acts, by) in RECENT.items() if acts[0] in names),
+    )
+
+
+def declare_ratios(taxonomy: Taxonomy) -> tuple[Ratio, ...]:
+    """What the model sees as a quotient: the share of sessions that led to each intent, and what the user looks at costs."""
+    return (
+        *(
+            Ratio(f"{i}_share_{h}", f"{i}_sessions_{h}", f"sessions_{h}")
+            for i in taxonomy.intents[1:]
+            for h in HALF_LIVES_MS
+        ),
+        *(
+            Ratio(f"{name}_price_level_{h}", f"{name}_log_price_{h}", f"{name}_{h}", f"{name}_unpriced_{h}")
+            for name in PRICED
+            for h in HALF_LIVES_MS
+        ),
     )
 
 
@@ -51,14 +103,19 @@ class FeatureSet:
     Args:
         taxonomy: the domain.
         aggregates: the declarations; None means ``declare(taxonomy)``.
+
+    Raises:
+        SettingsError: an aggregate counts what the profile could not remember.
     """
 
     def __init__(self, taxonomy: Taxonomy, aggregates: tuple[Aggregate, ...] | None = None) -> None:
         self.taxonomy = taxonomy
-        self.profile = Layout(declare(taxonomy) if aggregates is None else aggregates)
+        self.profile = Layout(declare(taxonomy) if aggregates is None else aggregates, declare_ratios(taxonomy))
+        _check_memory(self.profile.aggregates)
         self.session_dtype = session_dtype(taxonomy)
         by_name = {a.name: a for a in self.profile.aggregates}
         self.lookups = tuple(a for name in LOOKUPS if isinstance(a := by_name.get(name), Affinity))
+        self.recent = tuple(a for a in self.profile.aggregates if isinstance(a, Recent))
 
     @functools.cached_property
     def step_floats(self) -> tuple[str, ...]:
@@ -68,6 +125,7 @@ class FeatureSet:
             "price_log", "price_missing", "price_relative", "dwell_log_s", "dwell_missing",
             "events_log", *(f"{t.name}_log" for t in self.taxonomy.types),
             "product_repeated", "category_repeated", *(f"{a.name}_affinity" for a in self.lookups),
+            *(f"{a.name}_{what}" for a in self.recent for what in ("in", "recency")),
         )  # fmt: skip
 
     @functools.cached_property
@@ -80,8 +138,19 @@ class FeatureSet:
         """16 hex digits that name this feature set: equal hashes mean equal bytes and equal model inputs."""
         parts = [repr(a) for a in self.profile.aggregates]
         parts += [repr(self.taxonomy.types), repr(self.taxonomy.intents), repr(self.step_floats), repr(EMBEDDED)]
-        parts += [f"{GAP_MS} {HORIZON_MS}"]
+        parts += [repr(self.profile.ratios), f"{GAP_MS} {HORIZON_MS}"]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _check_memory(aggregates: tuple[Aggregate, ...]) -> None:
+    """Whether an event is the first of its session to decide is read off the profile: see ``kernel``."""
+    remembered = {a.where for a in aggregates if isinstance(a, Latest)}
+    for one in aggregates:
+        if one.where.intent and not {OPENS, Where(intent=one.where.intent)} <= remembered:
+            raise SettingsError(
+                f"The aggregate {one.name} counts the sessions with {one.where.intent}, which the profile does not remember.",
+                f"Declare a Latest of sessions that open and a Latest of Where(intent={one.where.intent!r}) as well.",
+            )
 
 
 @functools.cache

@@ -132,6 +132,18 @@ def fold_profiles(features: FeatureSet, base: Profiles, user: Rows, events: Even
     return profiles
 
 
+def merge(features: FeatureSet, left: Profiles, right: Profiles) -> Profiles:
+    """[n] profiles that have seen what both sides have: associative and commutative."""
+    merged = left.copy()
+    merge_into(features, merged, np.arange(len(right)), right)
+    return merged
+
+
+def merge_into(features: FeatureSet, profiles: Profiles, to: Rows, other: Profiles) -> None:
+    """Merge the ``other`` [m] profiles into those of ``profiles`` that ``to`` [m] names, in place."""
+    compiled.merge_profiles(program_of(features), profile_blocks(profiles), to, profile_blocks(other))
+
+
 def mark(clock_ms: Rows, user: Rows, events: Events) -> NDArray[np.bool_]:
     """Set ``opens`` and ``late``, in place.
 

@@ -1,7 +1,6 @@
 """The compiled loops of the fold: event by event in the log's order, touching only what an event touches.
 
-``compiled`` says for which types, ``program`` writes the tables that they follow, ``oracle`` says the same slowly. A profile's decayed
-values are as of its clock; adding an event moves the clock on, or weighs a late event down.
+``compiled`` says for which types, ``monoid`` what an event does to a profile, ``oracle`` says the same slowly.
 """
 
 from __future__ import annotations
@@ -12,19 +11,17 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from lambent.aggregates import ACT_BITS, DAY_MS, HASH_BITS, MINUTE_MS, WEEK_MS
 from lambent.encoding import TEXT_FIELDS
+from lambent.events import MIN_EVENT_MS
+from lambent.monoid import add_event, clear, copy, decayed_at, decides_first, merge, recalled
+from lambent.profile import LEAST_WEIGHT
 from lambent.sessions import GAP_MS, HORIZON_MS, NEVER_MS
 from lambent.views import Array, Events, Profiles, Program, Sessions, Steps, Tiles
 
-DAY_MS = 86_400_000
-NEVER_SEEN = np.iinfo(np.int64).max
-"""Identity of the earliest time."""
 PRODUCT, CATEGORY = TEXT_FIELDS.index("product"), TEXT_FIELDS.index("category")
-COUNT, DECAYED, LATEST, EARLIEST = range(4)
-"""Kinds of operation: the blocks of a profile, in their order (``aggregates.KINDS``)."""
-ANY_MARK, OPENS, LATE = range(3)
-ONE, PRICE, DWELL = range(3)
-"""What an event is worth: 1, or log(1 + x) of one of its numbers."""
+RECENCY_HALF_LIFE_MS = DAY_MS
+"""Of what a step sees of an entry of a last-N map."""
 
 
 @njit
@@ -45,8 +42,11 @@ def fold_profiles(program: Program, user: Array, events: Events, expired: Array,
     scratch = np.empty(len(program.half_life_ms))
     for i in range(len(user)):
         if expired[i]:
-            _clear(profiles, user[i])
-        _add(program, profiles, user[i], events, i, scratch)
+            clear(profiles, user[i])
+        decides = decides_first(program, profiles, profiles, user[i], events, i)
+        add_event(
+            program, profiles, user[i], events, i, decides, max(profiles.clock_ms[user[i]], events.t_ms[i]), scratch
+        )
 
 
 @njit
@@ -71,16 +71,16 @@ def fold_steps(
     for i in range(len(user)):
         u = user[i]
         if expired[i]:
-            _clear(base, u)
-            _clear(tile, u)
+            clear(base, u)
+            clear(tile, u)
             tiles.reset_ms[u] = events.ingest_ms[i]
         start_ms = events.ingest_ms[i] // tile_ms * tile_ms if tile_ms else 0
         if tiles.start_ms[u] != start_ms:
             if tile.clock_ms[u] != NEVER_MS:
                 tiles.ended_user[ended], tiles.ended_start_ms[ended] = u, tiles.start_ms[u]
-                _copy(tile, u, tiles.ended, ended)
-                _merge(program, base, u, tile, u, scratch)
-                _clear(tile, u)
+                copy(tile, u, tiles.ended, ended)
+                merge(program, base, u, tile, u, scratch)
+                clear(tile, u)
                 ended += 1
             tiles.start_ms[u] = start_ms
         if not events.late[i]:
@@ -88,12 +88,21 @@ def fold_steps(
             steps.starts[i] = _enter(sessions, u, events, i)
             _show(program, sessions, u, events, i, last_ms, products, categories, base, tile, steps)
             if steps.starts[i]:
-                _copy(base, u, steps.profile, began)
-                _merge(program, steps.profile, began, tile, u, scratch)
+                copy(base, u, steps.profile, began)
+                merge(program, steps.profile, began, tile, u, scratch)
                 steps.profile_ms[began] = sessions.clock_ms[u]
                 began += 1
-        _add(program, tile, u, events, i, scratch)
+        decides = decides_first(program, base, tile, u, events, i)
+        add_event(program, tile, u, events, i, decides, sessions.clock_ms[u], scratch)
     return began, ended
+
+
+@njit
+def merge_profiles(program: Program, into: Profiles, to: Array, other: Profiles) -> None:
+    """Merge each of the others into the profile that ``to`` names."""
+    scratch = np.empty(len(program.half_life_ms))
+    for i in range(len(to)):
+        merge(program, into, to[i], other, i, scratch)
 
 
 @njit
@@ -147,7 +156,7 @@ def _show(
 
     row[0] = math.log1p(max(t_ms - last_ms, 0) / 1000) if count > 1 else 0.0
     row[1] = math.log1p(max(t_ms - sessions.start_ms[u], 0) / 1000)
-    day, week = 2 * math.pi * (t_ms % DAY_MS) / DAY_MS, 2 * math.pi * (t_ms % (7 * DAY_MS)) / (7 * DAY_MS)
+    day, week = 2 * math.pi * (t_ms % DAY_MS) / DAY_MS, 2 * math.pi * (t_ms % WEEK_MS) / WEEK_MS
     row[2], row[3], row[4], row[5] = math.sin(day), math.cos(day), math.sin(week), math.cos(week)
     price, dwell_ms = events.price[i], events.dwell_ms[i]
     if math.isnan(price):
@@ -155,9 +164,13 @@ def _show(
     else:
         row[6] = math.log1p(price)
         if program.price_level[0] >= 0:
-            weight = _at(program, base, tile, u, program.price_level[1], clock_ms)
-            if weight >= 1e-6:
-                row[8] = row[6] - _at(program, base, tile, u, program.price_level[0], clock_ms) / weight
+            total, viewed, unpriced = (
+                decayed_at(program, base, tile, u, program.price_level[0], clock_ms),
+                decayed_at(program, base, tile, u, program.price_level[1], clock_ms),
+                decayed_at(program, base, tile, u, program.price_level[2], clock_ms),
+            )
+            if viewed - unpriced >= LEAST_WEIGHT:
+                row[8] = row[6] - total / (viewed - unpriced)
     if math.isnan(dwell_ms):
         row[10] = 1.0
     else:
@@ -173,105 +186,12 @@ def _show(
     for k in range(len(program.lookups)):
         column, text, buckets = program.lookups[k, 0], events.texts[program.lookups[k, 1]][i], program.lookups[k, 2]
         if text != 0:
-            row[at + k] = math.log1p(_at(program, base, tile, u, column + text % buckets, clock_ms))
-
-
-@njit
-def _at(program: Program, base: Profiles, tile: Profiles, u: int, column: int, clock_ms: int) -> float:
-    """One decayed column of merge(base, tile) as of a time, without merging the rest."""
-    half_life_ms, total = program.half_life_ms[program.half_life_of[column]], 0.0
-    if base.decayed[u, column] != 0.0:
-        total += base.decayed[u, column] * 2.0 ** ((base.clock_ms[u] - clock_ms) / half_life_ms)
-    if tile.decayed[u, column] != 0.0:
-        total += tile.decayed[u, column] * 2.0 ** ((tile.clock_ms[u] - clock_ms) / half_life_ms)
-    return total
-
-
-@njit
-def _add(program: Program, profiles: Profiles, u: int, events: Events, i: int, scratch: Array) -> None:
-    """Add one event to one profile."""
-    t_ms = events.t_ms[i]
-    _move_clock(program, profiles, u, t_ms, scratch)
-    age_ms = t_ms - profiles.clock_ms[u]
-    for h in range(len(scratch)):
-        scratch[h] = 2.0 ** (age_ms / program.half_life_ms[h]) if age_ms else 1.0
-    kind = events.type[i]
-    for k in range(program.first[kind], program.first[kind + 1]):
-        operation = program.operations[k]
-        marked = operation[2] == ANY_MARK or (operation[2] == OPENS and events.opens[i])
-        if not marked and not (operation[2] == LATE and events.late[i]):
-            continue
-        column = operation[1]
-        if operation[5] >= 0:
-            text = events.texts[operation[5]][i]
-            if text == 0:
-                continue
-            column += text % operation[6]
-        if operation[0] == COUNT:
-            profiles.count[u, column] += 1
-        elif operation[0] == LATEST:
-            profiles.latest[u, column] = max(profiles.latest[u, column], t_ms)
-        elif operation[0] == EARLIEST:
-            profiles.earliest[u, column] = min(profiles.earliest[u, column], t_ms)
-        else:
-            profiles.decayed[u, column] += _worth(operation[4], events, i) * scratch[operation[3]]
-
-
-@njit
-def _worth(what: int, events: Events, i: int) -> float:
-    if what == ONE:
-        return 1.0
-    value = events.price[i] if what == PRICE else events.dwell_ms[i]
-    return 0.0 if math.isnan(value) else math.log1p(value)
-
-
-@njit
-def _move_clock(program: Program, profiles: Profiles, u: int, to_ms: int, scratch: Array) -> None:
-    """Move a profile's clock on, and let what decays decay until then."""
-    clock_ms = profiles.clock_ms[u]
-    if to_ms <= clock_ms:
-        return
-    profiles.clock_ms[u] = to_ms
-    if clock_ms == NEVER_MS:
-        return
-    for h in range(len(scratch)):
-        scratch[h] = 2.0 ** ((clock_ms - to_ms) / program.half_life_ms[h])
-    for column in range(profiles.decayed.shape[1]):
-        profiles.decayed[u, column] *= scratch[program.half_life_of[column]]
-
-
-@njit
-def _merge(program: Program, into: Profiles, to: int, other: Profiles, at: int, scratch: Array) -> None:
-    """Merge one profile into another."""
-    if other.clock_ms[at] == NEVER_MS:
-        return
-    _move_clock(program, into, to, other.clock_ms[at], scratch)
-    for h in range(len(scratch)):
-        scratch[h] = 2.0 ** ((other.clock_ms[at] - into.clock_ms[to]) / program.half_life_ms[h])
-    for column in range(into.count.shape[1]):
-        into.count[to, column] += other.count[at, column]
-    for column in range(into.latest.shape[1]):
-        into.latest[to, column] = max(into.latest[to, column], other.latest[at, column])
-    for column in range(into.earliest.shape[1]):
-        into.earliest[to, column] = min(into.earliest[to, column], other.earliest[at, column])
-    for column in range(into.decayed.shape[1]):
-        into.decayed[to, column] += other.decayed[at, column] * scratch[program.half_life_of[column]]
-
-
-@njit
-def _copy(source: Profiles, u: int, into: Profiles, to: int) -> None:
-    into.clock_ms[to] = source.clock_ms[u]
-    into.count[to, :] = source.count[u, :]
-    into.latest[to, :] = source.latest[u, :]
-    into.earliest[to, :] = source.earliest[u, :]
-    into.decayed[to, :] = source.decayed[u, :]
-
-
-@njit
-def _clear(profiles: Profiles, u: int) -> None:
-    """Back to the identity."""
-    profiles.clock_ms[u] = NEVER_MS
-    profiles.count[u, :] = 0
-    profiles.latest[u, :] = 0
-    profiles.earliest[u, :] = NEVER_SEEN
-    profiles.decayed[u, :] = 0.0
+            row[at + k] = math.log1p(decayed_at(program, base, tile, u, column + text % buckets, clock_ms))
+    at += len(program.lookups)
+    for k in range(len(program.recent)):
+        text = events.texts[program.recent[k, 1]][i]
+        entry = 0 if text == 0 else recalled(base.recent[u], tile.recent[u], program.recent[k, 0], np.int64(text))
+        if entry:
+            row[at + 2 * k] = (entry >> HASH_BITS) & ((1 << ACT_BITS) - 1) == 0
+            age_ms = clock_ms - MIN_EVENT_MS - (entry >> (HASH_BITS + ACT_BITS)) * MINUTE_MS
+            row[at + 2 * k + 1] = 2.0 ** (-max(age_ms, 0) / RECENCY_HALF_LIFE_MS)

@@ -7,18 +7,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from lambent.aggregates import Affinity, Aggregate, Decayed, Earliest, Latest
+from lambent.aggregates import Affinity, Aggregate, Decayed, Distinct, Earliest, Latest, Recent, Rhythm
 from lambent.encoding import text_hash
-from lambent.events import Event
+from lambent.events import MIN_EVENT_MS, Event
 from lambent.features import FeatureSet
 from lambent.profile import Profiles
 from lambent.sessions import GAP_MS, HORIZON_MS
 
-Seen = tuple[Event, int, bool, bool]
-"""An event, its t in ms, whether it opens a session, whether it is late."""
+
+class Seen(NamedTuple):
+    """An event, its t in ms, whether it opens a session, whether it is late, the user's clock with it, and the intent for
+    which it decides the session as the first; empty: it does not.
+    """
+
+    event: Event
+    t_ms: int
+    opens: bool
+    late: bool
+    clock_ms: int
+    decides: str
 
 
 def distinct(log: Iterable[tuple[Event, int]]) -> list[tuple[Event, int]]:
@@ -29,18 +40,25 @@ def distinct(log: Iterable[tuple[Event, int]]) -> list[tuple[Event, int]]:
     return list(first.values())
 
 
-def mark(log: Iterable[tuple[Event, int]]) -> list[Seen]:
+def mark(features: FeatureSet, log: Iterable[tuple[Event, int]]) -> list[Seen]:
     """A user's distinct events since the last silence beyond the horizon, with their marks."""
+    intent_of = {one.name: one.intent for one in features.taxonomy.types}
     seen: list[Seen] = []
     clock_ms: int | None = None
+    decided: set[str] = set()
     for event, ingest_ms in log:
         t_ms = min(event.event_ms, ingest_ms)
         if clock_ms is not None and t_ms > clock_ms + HORIZON_MS:
             seen.clear()
         opens = clock_ms is None or t_ms > clock_ms + GAP_MS
         late = clock_ms is not None and t_ms < clock_ms - GAP_MS
-        seen.append((event, t_ms, opens, late))
         clock_ms = t_ms if clock_ms is None else max(clock_ms, t_ms)
+        if opens:
+            decided = set()
+        intent = intent_of[event.type] or ""
+        decides = "" if late or intent in decided else intent
+        decided.add(decides)
+        seen.append(Seen(event, t_ms, opens, late, clock_ms, decides))
     return seen
 
 
@@ -49,7 +67,7 @@ def profile(features: FeatureSet, seen: list[Seen]) -> Profiles:
     row = features.profile.identity(1)
     if not seen:
         return row
-    clock_ms = max(t_ms for _, t_ms, _, _ in seen)
+    clock_ms = max(one.t_ms for one in seen)
     row["clock_ms"] = clock_ms
     for aggregate in features.profile.aggregates:
         features.profile.block(row, aggregate)[0] = _value(aggregate, seen, clock_ms)
@@ -57,39 +75,79 @@ def profile(features: FeatureSet, seen: list[Seen]) -> Profiles:
 
 
 def _counts(aggregate: Aggregate, one: Seen) -> bool:
-    event, _, opens, late = one
     where = aggregate.where
-    if where.mark:
-        return opens if where.mark == "opens" else late
-    return not where.type or event.type == where.type
+    if isinstance(aggregate, Recent):
+        return one.event.type in aggregate.acts
+    if where.mark == "opens":
+        return one.opens
+    if where.mark == "late":
+        return one.late
+    if where.intent:
+        return one.decides == where.intent
+    return not where.type or one.event.type == where.type
 
 
-def _value(aggregate: Aggregate, seen: list[Seen], clock_ms: int) -> float | list[float]:
+def _value(aggregate: Aggregate, seen: list[Seen], clock_ms: int) -> float | Sequence[float]:
     counted = [one for one in seen if _counts(aggregate, one)]
-    times = [t_ms for _, t_ms, _, _ in counted]
     if isinstance(aggregate, Affinity):
         return _buckets(aggregate, counted, clock_ms)
+    if isinstance(aggregate, Rhythm):
+        buckets = [one.t_ms // aggregate.bucket_ms % aggregate.buckets for one in counted]
+        return [buckets.count(bucket) for bucket in range(aggregate.buckets)]
+    if isinstance(aggregate, Distinct):
+        return _registers(aggregate, counted)
+    if isinstance(aggregate, Recent):
+        entries = sorted(_entries(aggregate, counted).values(), reverse=True)
+        return [*entries, *[0] * aggregate.width][: aggregate.width]
     if isinstance(aggregate, Decayed):
-        return math.fsum(_worth(aggregate, event) * _weight(aggregate, t, clock_ms) for event, t, _, _ in counted)
+        return math.fsum(_worth(aggregate, one.event) * _weight(aggregate, one.t_ms, clock_ms) for one in counted)
+    times_s = [(one.clock_ms if aggregate.where.intent else one.t_ms) // 1_000 for one in counted]
     if isinstance(aggregate, Earliest):
-        return min(times, default=int(np.iinfo(np.int64).max))
+        return min(times_s, default=int(np.iinfo(np.int64).max))
     if isinstance(aggregate, Latest):
-        return max(times, default=0)
+        return max(times_s, default=0)
     return len(counted)
+
+
+def _registers(aggregate: Distinct, counted: list[Seen]) -> list[float]:
+    registers = [0.0] * 16
+    for one in counted:
+        if (text := getattr(one.event, aggregate.by)) is not None:
+            register, rest = text_hash(text) % 16, f"{text_hash(text) // 16:028b}"
+            zeros = len(rest) - len(rest.rstrip("0"))
+            registers[register] = max(registers[register], min(zeros + 1, 15))
+    return registers
+
+
+def _entries(aggregate: Recent, counted: list[Seen]) -> dict[int, int]:
+    """Of each key its newest entry."""
+    entries: dict[int, int] = {}
+    for one in counted:
+        if (text := getattr(one.event, aggregate.by)) is not None:
+            minute, act, key = (one.t_ms - MIN_EVENT_MS) // 60_000, aggregate.acts.index(one.event.type), _key(text)
+            entries[key] = max(entries.get(key, 0), minute * 2**22 + act * 2**20 + key)
+    return entries
+
+
+def _key(text: str) -> int:
+    """Last-N maps know values by 20 bits."""
+    return text_hash(text) % 2**20
 
 
 def _buckets(aggregate: Affinity, counted: list[Seen], clock_ms: int) -> list[float]:
     sums = [0.0] * aggregate.buckets
-    for event, t_ms, _, _ in counted:
-        text = getattr(event, aggregate.by)
+    for one in counted:
+        text = getattr(one.event, aggregate.by)
         if text is not None:
-            sums[text_hash(text) % aggregate.buckets] += _weight(aggregate, t_ms, clock_ms)
+            sums[text_hash(text) % aggregate.buckets] += _weight(aggregate, one.t_ms, clock_ms)
     return sums
 
 
 def _worth(aggregate: Decayed, event: Event) -> float:
     if not aggregate.of:
         return 1.0
+    if aggregate.of == "unpriced":
+        return float(event.price is None)
     value = getattr(event, aggregate.of)
     return 0.0 if value is None else math.log1p(value)
 
@@ -107,47 +165,58 @@ def steps(features: FeatureSet, log: Sequence[tuple[Event, int]]) -> list[tuple[
     """
     rows = []
     for n in range(len(log)):
-        seen = mark(log[: n + 1])
-        event, _, opens, late = seen[-1]
-        if not late:
-            rows.append((event.id, opens, _numbers(features, seen)))
+        seen = mark(features, log[: n + 1])
+        if not seen[-1].late:
+            rows.append((seen[-1].event.id, seen[-1].opens, _numbers(features, seen)))
     return rows
 
 
 def _numbers(features: FeatureSet, seen: list[Seen]) -> dict[str, float]:
-    event, t_ms, _, _ = seen[-1]
-    opened = max(n for n, (_, _, opens, _) in enumerate(seen) if opens)
-    session = [one for one in seen[opened:] if not one[3]]
+    event, t_ms, clock_ms = seen[-1].event, seen[-1].t_ms, seen[-1].clock_ms
+    opened = max(n for n, one in enumerate(seen) if one.opens)
+    session = [one for one in seen[opened:] if not one.late]
     before = session[:-1]
     hour, day = 2 * math.pi * (t_ms / 86_400_000 % 1), 2 * math.pi * (t_ms / 604_800_000 % 1)
     found = {
-        "gap_log_s": math.log1p(max(t_ms - max((t for _, t, _, _ in before), default=t_ms), 0) / 1000),
-        "elapsed_log_s": math.log1p(max(t_ms - session[0][1], 0) / 1000),
+        "gap_log_s": math.log1p(max(t_ms - max((one.t_ms for one in before), default=t_ms), 0) / 1000),
+        "elapsed_log_s": math.log1p(max(t_ms - session[0].t_ms, 0) / 1000),
         "hour_sin": math.sin(hour), "hour_cos": math.cos(hour), "weekday_sin": math.sin(day), "weekday_cos": math.cos(day),
         "price_missing": float(event.price is None), "dwell_missing": float(event.dwell_ms is None),
         "price_log": math.log1p(event.price or 0), "dwell_log_s": math.log1p((event.dwell_ms or 0) / 1000),
         "price_relative": _price_relative(features, event, seen), "events_log": math.log1p(len(session)),
-        "product_repeated": _repeated(event.product, [one.product for one, _, _, _ in before]),
-        "category_repeated": _repeated(event.category, [one.category for one, _, _, _ in before]),
+        "product_repeated": _repeated(event.product, [one.event.product for one in before]),
+        "category_repeated": _repeated(event.category, [one.event.category for one in before]),
     }  # fmt: skip
-    for one in features.taxonomy.types:
-        found[f"{one.name}_log"] = math.log1p(sum(e.type == one.name for e, _, _, _ in session))
+    for kind in features.taxonomy.types:
+        found[f"{kind.name}_log"] = math.log1p(sum(one.event.type == kind.name for one in session))
     for affinity in features.lookups:
         if (text := getattr(event, affinity.by)) is not None:
-            sums = _buckets(
-                affinity, [one for one in seen[:-1] if _counts(affinity, one)], max(t for _, t, _, _ in seen)
-            )
+            sums = _buckets(affinity, [one for one in seen[:-1] if _counts(affinity, one)], clock_ms)
             found[f"{affinity.name}_affinity"] = math.log1p(sums[text_hash(text) % affinity.buckets])
+    for recent in features.recent:
+        entry = _recalled(recent, event, seen[:-1])
+        if entry:
+            age_ms = clock_ms - (entry // 2**22 * 60_000 + MIN_EVENT_MS)
+            found[f"{recent.name}_in"] = float(entry // 2**20 % 4 == 0)
+            found[f"{recent.name}_recency"] = 2.0 ** (-age_ms / 86_400_000)
     return found
+
+
+def _recalled(recent: Recent, event: Event, seen: list[Seen]) -> int:
+    text = getattr(event, recent.by)
+    entries = _entries(recent, [one for one in seen if _counts(recent, one)])
+    newest = sorted(entries.values(), reverse=True)[: recent.width]
+    return next((entry for entry in newest if text is not None and entry % 2**20 == _key(text)), 0)
 
 
 def _price_relative(features: FeatureSet, event: Event, seen: list[Seen]) -> float:
     by_name = {one.name: one for one in features.profile.aggregates}
     if event.price is None or "view_log_price_7d" not in by_name:
         return 0.0
-    clock_ms = max(t for _, t, _, _ in seen)
-    total, weight = (_decayed(by_name[name], seen[:-1], clock_ms) for name in ("view_log_price_7d", "view_7d"))
-    return math.log1p(event.price) - total / weight if weight >= 1e-6 else 0.0
+    names = ("view_log_price_7d", "view_7d", "view_unpriced_7d")
+    total, viewed, unpriced = (_decayed(by_name[name], seen[:-1], seen[-1].clock_ms) for name in names)
+    weight = viewed - unpriced
+    return math.log1p(event.price) - total / weight if weight >= 0.01 else 0.0
 
 
 def _decayed(aggregate: Aggregate, seen: list[Seen], clock_ms: int) -> float:

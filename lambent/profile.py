@@ -1,7 +1,6 @@
 """A profile: a user's aggregates side by side, as one row of a structured array.
 
-All operations take arrays of users. Aggregates of one kind lie in one block, so that a merge is a few numpy calls
-however many aggregates there are. ``oracle.py`` says the same slowly.
+All operations take arrays of users. Aggregates of one kind lie in one block. ``oracle.py`` says the same slowly.
 """
 
 from __future__ import annotations
@@ -12,35 +11,40 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.aggregates import KINDS, Aggregate, Block
+from lambent.aggregates import KINDS, Aggregate, Block, Ratio
 
 Profiles = NDArray[np.void]
 """A structured array of ``Layout.dtype``."""
+LEAST_WEIGHT = 0.01
+"""A mean over less than this is none."""
 
 
 class Layout:
-    """Where each aggregate lies in a profile, and the monoid over whole profiles.
+    """Where each aggregate lies in a profile, and what the model sees of it.
 
     Args:
         aggregates: the declarations, in order.
+        ratios: features that are quotients of them; those of which a part is missing are left out.
+
+    Attributes:
+        column: where each aggregate's block begins in that of its kind.
+        width: of each kind's block.
+        half_lives_ms: the different half-lives, and half_life_of: [width of the decayed block] which of them.
     """
 
-    def __init__(self, aggregates: Sequence[Aggregate]) -> None:
+    def __init__(self, aggregates: Sequence[Aggregate], ratios: Sequence[Ratio] = ()) -> None:
         self.aggregates = tuple(aggregates)
         self.column: dict[str, int] = {}
         self.width = dict.fromkeys(KINDS, 0)
         for aggregate in self.aggregates:
             self.column[aggregate.name] = self.width[aggregate.group]
             self.width[aggregate.group] += aggregate.width
+        self.ratios = tuple(one for one in ratios if {one.of, one.per, one.less or one.of} <= self.column.keys())
         fields = [(group, kind.dtype, (self.width[group],)) for group, kind in KINDS.items()]
         self.dtype = np.dtype([("clock_ms", "i8"), *fields])
-        self._half_lives_ms, self._half_life_of = np.unique(self.half_lives_ms, return_inverse=True)
-
-    @functools.cached_property
-    def half_lives_ms(self) -> NDArray[np.float64]:
-        """[width of the decayed block] half-life of each of its columns."""
         decayed = [a for a in self.aggregates if a.group == "decayed"]
-        return np.repeat([float(a.half_life_ms) for a in decayed], [a.width for a in decayed])
+        each_ms = np.repeat([float(a.half_life_ms) for a in decayed], [a.width for a in decayed])
+        self.half_lives_ms, self.half_life_of = np.unique(each_ms, return_inverse=True)
 
     def block(self, profiles: Profiles, aggregate: Aggregate) -> Block:
         """[n, width] view of one aggregate's values."""
@@ -52,34 +56,31 @@ class Layout:
         """[n] profiles of users who have done nothing."""
         profiles = np.zeros(n, self.dtype)
         for group, kind in KINDS.items():
-            profiles[group] = kind.identity
+            if kind.identity:
+                profiles[group] = kind.identity
         return profiles
-
-    def merge(self, left: Profiles, right: Profiles) -> Profiles:
-        """[n] profiles that have seen what both sides have: associative and commutative."""
-        merged = np.empty_like(left)
-        clock_ms = np.maximum(left["clock_ms"], right["clock_ms"])
-        merged["clock_ms"] = clock_ms
-        for group, kind in KINDS.items():
-            a, b = left[group], right[group]
-            if group == "decayed":
-                a, b = a * self.weight(left["clock_ms"] - clock_ms), b * self.weight(right["clock_ms"] - clock_ms)
-            merged[group] = kind.combine(a, b)
-        return merged
 
     def weight(self, age_ms: NDArray[np.int64]) -> NDArray[np.float64]:
         """[n, width of the decayed block] ``2^(age/h)``; ``age_ms`` [n] is 0 or negative."""
-        by_half_life: NDArray[np.float64] = np.exp2(age_ms[:, None] / self._half_lives_ms)
-        return by_half_life[:, self._half_life_of]
+        by_half_life: NDArray[np.float64] = np.exp2(age_ms[:, None] / self.half_lives_ms)
+        return by_half_life[:, self.half_life_of]
 
     def finalize(self, profiles: Profiles, clock_ms: NDArray[np.int64]) -> NDArray[np.float32]:
         """[n, features] the model's view of the profiles as of ``clock_ms`` [n], which no profile is later than."""
         weight = self.weight(np.where(profiles["clock_ms"] == 0, 0, profiles["clock_ms"] - clock_ms))
         blocks = [kind.finalize(profiles[group], clock_ms, weight) for group, kind in KINDS.items()]
+        blocks.append(self._quotients(profiles["decayed"] * weight))
         return np.concatenate(blocks, axis=1, dtype=np.float32, casting="same_kind")
+
+    def _quotients(self, decayed: Block) -> Block:
+        of, per = (decayed[:, [self.column[getattr(one, side)] for one in self.ratios]] for side in ("of", "per"))
+        less = np.column_stack(
+            [decayed[:, self.column[one.less]] if one.less else np.zeros(len(of)) for one in self.ratios]
+        )
+        return np.divide(of, per - less, out=np.zeros_like(of), where=per - less >= LEAST_WEIGHT)
 
     @functools.cached_property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the columns of ``finalize``: group by group, in the order of declaration."""
+        """Names of the columns of ``finalize``: kind by kind, in the order of declaration, then the ratios."""
         members = [a for group in KINDS for a in self.aggregates if a.group == group]
-        return tuple(a.name if a.width == 1 else f"{a.name}[{column}]" for a in members for column in range(a.width))
+        return (*(name for a in members for name in a.feature_names), *(one.name for one in self.ratios))

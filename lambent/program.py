@@ -7,49 +7,63 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent import kernel
-from lambent.aggregates import KINDS, Affinity, Aggregate, Decayed
+from lambent import monoid
+from lambent.aggregates import KINDS, REGISTERS, Affinity, Aggregate, Decayed, Distinct, Latest, Recent, Rhythm, Where
 from lambent.encoding import TEXT_FIELDS
-from lambent.features import EMBEDDED, FeatureSet
+from lambent.features import EMBEDDED, OPENS, FeatureSet
 from lambent.profile import Layout
 from lambent.views import Arrays, Program
 
-MARK = {"": kernel.ANY_MARK, "opens": kernel.OPENS, "late": kernel.LATE}
-WORTH = {"": kernel.ONE, "price": kernel.PRICE, "dwell_ms": kernel.DWELL}
+MARK = {"": monoid.ANY_MARK, "opens": monoid.OPENS, "late": monoid.LATE}
+WORTH = {"": monoid.ONE, "price": monoid.PRICE, "dwell_ms": monoid.DWELL, "unpriced": monoid.UNPRICED}
 
 
 def compile_features(features: FeatureSet) -> Arrays:
     """``views.Program``: the tables of a feature set."""
     layout, types = features.profile, features.taxonomy.types
-    half_lives_ms, half_life_of = np.unique(layout.half_lives_ms, return_inverse=True)
     rows: list[tuple[int, ...]] = []
     first = [0]
     for one in types:
-        rows += [_operation(layout, a, half_lives_ms) for a in layout.aggregates if a.where.type in ("", one.name)]
+        rows += [_operation(layout, a, one.name) for a in layout.aggregates if a.sees(one)]
         first.append(len(rows))
     lookups = [(layout.column[a.name], TEXT_FIELDS.index(a.by), a.buckets) for a in features.lookups]
-    price_level = [layout.column.get(name, -1) for name in ("view_log_price_7d", "view_7d")]
+    recent = [(layout.column[a.name], TEXT_FIELDS.index(a.by)) for a in features.recent]
+    price_level = [layout.column.get(name, -1) for name in ("view_log_price_7d", "view_7d", "view_unpriced_7d")]
     embedded = [(TEXT_FIELDS.index(name), size) for name, size in EMBEDDED.items()]
+    remembers = {a.where: layout.column[a.name] for a in layout.aggregates if isinstance(a, Latest)}
     program = Program(
-        operations=_table(rows, 7),
+        operations=_table(rows, 8),
         first=np.array(first, np.int64),
-        half_life_ms=half_lives_ms,
-        half_life_of=half_life_of.astype(np.int64),
+        half_life_ms=layout.half_lives_ms,
+        half_life_of=layout.half_life_of.astype(np.int64),
         lookups=_table(lookups, 3),
+        recent=_table(recent, 2),
         price_level=np.array(price_level, np.int64),
         embedded=_table(embedded, 2),
+        decided=np.array([remembers.get(Where(intent=one.intent or "?"), -1) for one in types], np.int64),
+        opened=remembers.get(OPENS, -1),
     )
     return tuple(program)
 
 
-def _operation(layout: Layout, aggregate: Aggregate, half_lives_ms: NDArray[np.float64]) -> tuple[int, ...]:
+def _operation(layout: Layout, aggregate: Aggregate, event_type: str) -> tuple[int, ...]:
     kind, column = list(KINDS).index(aggregate.group), layout.column[aggregate.name]
-    half_life, worth, text, buckets = 0, kernel.ONE, -1, 0
+    mark = monoid.DECIDES if aggregate.where.intent else MARK[aggregate.where.mark]
+    half_life, worth, text, buckets, bucket_ms = 0, monoid.ONE, -1, 0, 0
     if isinstance(aggregate, Decayed):
-        half_life, worth = int(np.searchsorted(half_lives_ms, aggregate.half_life_ms)), WORTH[aggregate.of]
-    if isinstance(aggregate, Affinity):
-        text, buckets = TEXT_FIELDS.index(aggregate.by), aggregate.buckets
-    return kind, column, MARK[aggregate.where.mark], half_life, worth, text, buckets
+        half_life = int(np.searchsorted(layout.half_lives_ms, aggregate.half_life_ms))
+        worth = WORTH[aggregate.of]
+    if isinstance(aggregate, Affinity | Distinct | Recent):
+        text = TEXT_FIELDS.index(aggregate.by)
+    if isinstance(aggregate, Affinity | Rhythm):
+        buckets = aggregate.buckets
+    if isinstance(aggregate, Rhythm):
+        bucket_ms = aggregate.bucket_ms
+    if isinstance(aggregate, Distinct):
+        buckets = REGISTERS
+    if isinstance(aggregate, Recent):
+        worth = aggregate.acts.index(event_type)
+    return kind, column, mark, half_life, worth, text, buckets, bucket_ms
 
 
 def _table(rows: Sequence[tuple[int, ...]], width: int) -> NDArray[np.int64]:

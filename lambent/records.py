@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from lambent.codec import pack, unpack
 from lambent.errors import StoreError
 from lambent.features import FeatureSet
+from lambent.fold import merge_into
 from lambent.profile import Profiles
 from lambent.sessions import session_dtype
 from lambent.taxonomy import Taxonomy
 
-VERSION = 1
+VERSION = 2
 STATE_WIDTH = 64
 """Width of the model's recurrent state, float32, kept with the session."""
 RECENT_IDS = 16
@@ -33,7 +34,8 @@ RECENT_IDS = 16
 MOST_RECENT_IDS = 1024
 """… and at most: it remembers those of the running session, which a bot's can make long."""
 
-_HEAD = struct.Struct("<B8sq")
+_HEAD = struct.Struct("<B4sq")
+"""Version, the first half of the feature set's hash, cut-off."""
 _TILE = struct.Struct("<qH")
 _COUNT = struct.Struct("<H")
 _ID = np.dtype("<u8")
@@ -48,8 +50,7 @@ def encode_profiles(features: FeatureSet, profiles: Profiles, cutoff_ms: NDArray
         cutoff_ms: for each T of the snapshot at which it last changed, or one for all. That of any later snapshot would do as
             well while the user does nothing new, but so the bytes stay too.
     """
-    features_hash = bytes.fromhex(features.hash)
-    heads = (_HEAD.pack(VERSION, features_hash, ms) for ms in np.broadcast_to(cutoff_ms, len(profiles)).tolist())
+    heads = (_HEAD.pack(VERSION, _named(features), ms) for ms in np.broadcast_to(cutoff_ms, len(profiles)).tolist())
     bodies = pack(features.profile, profiles, double=False)
     return [head + body for head, body in zip(heads, bodies, strict=True)]
 
@@ -72,11 +73,15 @@ def _check_head(features: FeatureSet, value: bytes, what: str) -> int:
     version, feature_hash, cutoff_ms = _HEAD.unpack_from(value) if len(value) >= _HEAD.size else (0, b"", 0)
     if version != VERSION:
         raise StoreError(f"A {what} has version {version}; this is version {VERSION}.", "Publish and rebuild.")
-    if feature_hash.hex() != features.hash:
+    if feature_hash != _named(features):
         raise StoreError(
-            f"A {what} was made for features {feature_hash.hex()}; these are {features.hash}.", "Publish and rebuild."
+            f"A {what} was made for features {feature_hash.hex()}…; these are {features.hash}.", "Publish and rebuild."
         )
     return int(cutoff_ms)
+
+
+def _named(features: FeatureSet) -> bytes:
+    return bytes.fromhex(features.hash)[:4]
 
 
 @functools.cache
@@ -109,7 +114,7 @@ class LiveRecords:
 
 def encode_live(features: FeatureSet, records: LiveRecords) -> list[bytes]:
     """[n] values of the live keys."""
-    head = _HEAD.pack(VERSION, bytes.fromhex(features.hash), 0)
+    head = _HEAD.pack(VERSION, _named(features), 0)
     flat = [tile for tiles in records.tiles for _, tile in tiles]
     packed = iter(pack(features.profile, stack(flat), double=True) if flat else [])
     recent = records.recent or [np.empty(0, _ID)] * len(records.tiles)
@@ -174,8 +179,17 @@ def merge_live(
     merged = profiles.copy()
     stale = (reset_ms > 0) & (cutoffs_ms <= reset_ms)
     merged[stale] = features.profile.identity(1)
-    for row, tiles in enumerate(records.tiles):
-        for start_ms, tile in tiles:
-            if start_ms >= cutoffs_ms[row]:
-                merged[row : row + 1] = features.profile.merge(merged[row : row + 1], tile)
+    merge_tiles(features, merged, records.tiles, cutoffs_ms)
     return merged
+
+
+def merge_tiles(
+    features: FeatureSet,
+    profiles: Profiles,
+    tiles: Sequence[Sequence[tuple[int, Profiles]]],
+    cutoffs_ms: NDArray[np.int64],
+) -> None:
+    """Merge each user's tiles that start at its cut-off or later into its profile, in place."""
+    kept = [(row, tile) for row, own in enumerate(tiles) for start_ms, tile in own if start_ms >= cutoffs_ms[row]]
+    if kept:
+        merge_into(features, profiles, np.array([row for row, _ in kept]), stack([tile for _, tile in kept]))

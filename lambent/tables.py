@@ -139,7 +139,7 @@ PROFILES = "profiles"
 
 def profile_columns(layout: Layout) -> Mapping[str, str]:
     """Columns of ``profiles``: the user, a column an aggregate, and what the row is made from."""
-    kinds = {"i8": "int64", "f8": "double"}
+    kinds = {"i8": "int64", "f8": "double", "i1": "int8"}
     values = {
         one.name: kinds[one.dtype] if one.width == 1 else f"list<{kinds[one.dtype]}>" for one in layout.aggregates
     }

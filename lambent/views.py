@@ -17,12 +17,16 @@ class Program(NamedTuple):
     """What an event does to a profile and what a step shows of it, as tables.
 
     Attributes:
-        operations: [operations, 7] kind, column, mark, half-life, worth, text of the bucket (-1: none), buckets.
+        operations: [operations, 8] kind, column, mark, half-life, worth (of a last-N map: act), text (-1: none), buckets,
+            width of a bucket of time in ms (0: none).
         first: [types + 1] where each event type's operations begin.
         half_life_ms: [half-lives], and half_life_of: [decayed columns] which of them.
         lookups: [lookups, 3] decayed column of an affinity, its text, its buckets.
-        price_level: [2] decayed columns of Σ log(1 + price) and of the count, or -1.
+        recent: [last-N maps, 2] first column, its text.
+        price_level: [3] decayed columns of Σ log(1 + price), of the events, and of those without a price; or -1.
         embedded: [embedded texts, 2] the text, and the rows of its table.
+        decided: [types] latest column of the last session that led to the type's intent; -1: it decides nothing.
+        opened: that of the last session's opening, or -1.
     """
 
     operations: Array
@@ -30,8 +34,11 @@ class Program(NamedTuple):
     half_life_ms: Array
     half_life_of: Array
     lookups: Array
+    recent: Array
     price_level: Array
     embedded: Array
+    decided: Array
+    opened: int
 
 
 class Events(NamedTuple):
@@ -55,6 +62,8 @@ class Profiles(NamedTuple):
     decayed: Array
     latest: Array
     earliest: Array
+    register: Array
+    recent: Array
 
 
 class Sessions(NamedTuple):

@@ -95,7 +95,7 @@ def _compare(
     report.users += len(histories)
     report.events += sum(len(log) for log, _ in histories.values())
     report.crossing += sum(_crosses(origins, meta.published) for _, origins in histories.values())
-    expected = np.concatenate([oracle.profile(features, oracle.mark(log)) for log, _ in histories.values()])
+    expected = np.concatenate([oracle.profile(features, oracle.mark(features, log)) for log, _ in histories.values()])
     live, stored = read_live(store, meta.partitions, features, list(histories))
     found: dict[str, Any] = {}
     for flag in (False, True):

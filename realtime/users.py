@@ -8,11 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.aggregates import KINDS
 from lambent.errors import DataError, StoreError
 from lambent.features import FeatureSet
 from lambent.fold import FoldState
-from lambent.profile import Layout, Profiles
+from lambent.profile import Profiles
 from lambent.records import (
     MOST_RECENT_IDS,
     RECENT_IDS,
@@ -20,7 +19,7 @@ from lambent.records import (
     decode_live,
     decode_profiles,
     encode_live,
-    stack,
+    merge_tiles,
 )
 
 Rows = NDArray[np.int64]
@@ -71,8 +70,8 @@ def read_users(features: FeatureSet, values: Sequence[bytes | None], first_ms: R
     profiles[unused] = features.profile.identity(1)
     cutoff_ms[cutoff_ms > first_ms] = 0
     older, running = _split(records.tiles, cutoff_ms)
-    base = _merge_tiles(features.profile, profiles, older, cutoff_ms)
-    return Users(records.fixed, records.recent, cutoff_ms, older, running, base, unreadable)
+    merge_tiles(features, profiles, older, cutoff_ms)
+    return Users(records.fixed, records.recent, cutoff_ms, older, running, profiles, unreadable)
 
 
 def _read_profiles(features: FeatureSet, values: Sequence[bytes | None]) -> tuple[Profiles, Rows, list[str]]:
@@ -101,26 +100,6 @@ def _split(tiles: list[Tiles], cutoff_ms: Rows) -> tuple[list[Tiles], list[tuple
         older.append(own[:-1] if runs else own)
         running.append(own[-1] if runs else None)
     return older, running
-
-
-def _merge_tiles(layout: Layout, profiles: Profiles, tiles: list[Tiles], cutoff_ms: Rows) -> Profiles:
-    """[n] profiles merged with the tiles that start at their cut-off or later, all in one go."""
-    kept = [(row, tile) for row, own in enumerate(tiles) for start_ms, tile in own if start_ms >= cutoff_ms[row]]
-    if not kept:
-        return profiles
-    user, stacked = np.array([row for row, _ in kept]), stack([tile for _, tile in kept])
-    clock_ms = profiles["clock_ms"].copy()
-    np.maximum.at(clock_ms, user, stacked["clock_ms"])
-    for group, kind in KINDS.items():
-        a, b = profiles[group], stacked[group]
-        if group == "decayed":
-            a = a * layout.weight(profiles["clock_ms"] - clock_ms)
-            b = b * layout.weight(stacked["clock_ms"] - clock_ms[user])
-        a = np.ascontiguousarray(a)
-        kind.combine.at(a, user, b)
-        profiles[group] = a
-    profiles["clock_ms"] = clock_ms
-    return profiles
 
 
 def fold_state(features: FeatureSet, users: Users) -> FoldState:

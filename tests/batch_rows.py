@@ -52,7 +52,7 @@ def oracle_profiles(features: FeatureSet, log: Log) -> dict[str, Profiles]:
     of_user: dict[str, Log] = {}
     for event, ms in oracle.distinct(log):
         of_user.setdefault(event.user, []).append((event, ms))
-    return {user: oracle.profile(features, oracle.mark(seen)) for user, seen in of_user.items()}
+    return {user: oracle.profile(features, oracle.mark(features, seen)) for user, seen in of_user.items()}
 
 
 def collected(features: FeatureSet, profiles: DataFrame) -> tuple[list[str], Profiles]:

@@ -145,7 +145,7 @@ class Rig:
 def expected(log: Log, users: Sequence[str]) -> Profiles:
     """The oracle's profiles."""
     own = ([one for one in oracle.distinct(log) if one[0].user == user] for user in users)
-    return np.concatenate([oracle.profile(FEATURES, oracle.mark(one)) for one in own])
+    return np.concatenate([oracle.profile(FEATURES, oracle.mark(FEATURES, one)) for one in own])
 
 
 def answered(log: Log) -> list[str]:

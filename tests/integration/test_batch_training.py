@@ -82,7 +82,7 @@ def slow_rows(log: Log, features: FeatureSet) -> tuple[list[dict[str, Any]], lis
 
 def slow_sessions(log: Log, features: FeatureSet) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for n, (event, t_ms, opens, late) in enumerate(seen := oracle.mark(log)):
+    for n, (event, t_ms, opens, late, *_) in enumerate(seen := oracle.mark(features, log)):
         if opens:
             profile = features.profile.finalize(oracle.profile(features, seen[:n]), np.array([t_ms]))[0]
             found.append({"user": event.user, "start_ms": t_ms, "end_ms": t_ms, "events": [], "profile": profile})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lambent import oracle
 from lambent.encoding import encode_events
 from lambent.features import shop_features
-from lambent.fold import FoldState, fold
+from lambent.fold import FoldState, fold, merge
 from lambent.law import differs
 from lambent.profile import Profiles
 from lambent.tables import EVENT_COLUMNS
@@ -43,7 +43,7 @@ def folded(log: Log) -> dict[str, Profiles]:
     state = FoldState.identity(FEATURES, len(users))
     events = encode_events([e for e, _ in distinct], [ms for _, ms in distinct], FEATURES.taxonomy)
     fold(FEATURES, state, np.array([users.index(e.user) for e, _ in distinct]), events)
-    whole = FEATURES.profile.merge(state.base, state.tile)
+    whole = merge(FEATURES, state.base, state.tile)
     return {user: whole[n : n + 1] for n, user in enumerate(users)}
 
 

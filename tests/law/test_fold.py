@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lambent import compiled, oracle
+from lambent.aggregates import Latest
 from lambent.encoding import Events, encode_events
 from lambent.events import Event
 from lambent.features import FeatureSet, shop_features
-from lambent.fold import FoldState, fold, program_of
+from lambent.fold import FoldState, fold, merge, program_of
 from lambent.law import differs
 from lambent.profile import Layout, Profiles
 from lambent.records import (
@@ -39,7 +40,7 @@ def same(left: Profiles, right: Profiles, *, layout: Layout = FEATURES.profile, 
 
 def expected(features: FeatureSet, log: list[tuple[Event, int]]) -> Profiles:
     rows = [
-        oracle.profile(features, oracle.mark([one for one in oracle.distinct(log) if one[0].user == user]))
+        oracle.profile(features, oracle.mark(FEATURES, [one for one in oracle.distinct(log) if one[0].user == user]))
         for user in USERS
     ]
     return np.concatenate(rows)
@@ -53,7 +54,7 @@ def run(state: FoldState, log: list[tuple[Event, int]], tile_ms: int = 0) -> Non
 
 
 def whole(state: FoldState) -> Profiles:
-    return FEATURES.profile.merge(state.base, state.tile)
+    return merge(FEATURES, state.base, state.tile)
 
 
 @given(logs())
@@ -130,7 +131,8 @@ def alone(features: FeatureSet, event: Events) -> Profiles:
 
 @pytest.mark.parametrize("aggregate", FEATURES.profile.aggregates, ids=lambda a: a.name)
 def test_every_aggregate_is_a_commutative_monoid(aggregate: object) -> None:
-    features = FeatureSet(FEATURES.taxonomy, (aggregate,))  # type: ignore[arg-type]
+    remembers = (a for a in FEATURES.profile.aggregates if isinstance(a, Latest) and a is not aggregate)
+    features = FeatureSet(FEATURES.taxonomy, (aggregate, *remembers))  # type: ignore[arg-type]
     layout = features.profile
     events = encode_events(
         [
@@ -141,6 +143,7 @@ def test_every_aggregate_is_a_commutative_monoid(aggregate: object) -> None:
         [1_800_000_000_000] * len(FEATURES.taxonomy.types), FEATURES.taxonomy,
     )  # fmt: skip
     a, b, c = (alone(features, events[start : start + 1].copy()) for start in (0, 2, 5))
-    same(layout.merge(a, b), layout.merge(b, a), layout=layout)
-    same(layout.merge(layout.merge(a, b), c), layout.merge(a, layout.merge(b, c)), layout=layout)
-    same(layout.merge(a, layout.identity(1)), a, layout=layout)
+    ab, ba, bc = merge(features, a, b), merge(features, b, a), merge(features, b, c)
+    same(ab, ba, layout=layout)
+    same(merge(features, ab, c), merge(features, a, bc), layout=layout)
+    same(merge(features, a, layout.identity(1)), a, layout=layout)

@@ -2,13 +2,22 @@ from __future__ import annotations
 
 import pytest
 
-from lambent.aggregates import Aggregate
-from lambent.features import shop_features
+from lambent.aggregates import Aggregate, Count, Where
+from lambent.errors import SettingsError
+from lambent.features import FeatureSet, shop_features
+from lambent.taxonomy import shop
 
 FEATURES = shop_features()
 
 
 @pytest.mark.parametrize("aggregate", FEATURES.profile.aggregates, ids=lambda a: a.name)
 def test_every_aggregate_names_each_of_its_features_once(aggregate: Aggregate) -> None:
-    names = [name for name in FEATURES.profile.feature_names if name.split("[")[0] == aggregate.name]
-    assert len(names) == len(set(names)) == aggregate.width
+    names = FEATURES.profile.feature_names
+    assert [names.count(name) for name in aggregate.feature_names] == [1] * len(aggregate.feature_names)
+    assert all(name.startswith(aggregate.name) for name in aggregate.feature_names)
+
+
+def test_a_count_of_what_the_profile_cannot_remember_is_refused_in_words() -> None:
+    with pytest.raises(SettingsError, match="does not remember") as caught:
+        FeatureSet(shop(), (Count("bought", Where(intent="purchase")),))
+    assert "Latest" in caught.value.remedy

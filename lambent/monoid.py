@@ -1,0 +1,219 @@
+"""The compiled monoid: one event added to one profile, two profiles merged, one value looked up. ``program`` writes the tables
+that it follows. A profile's decayed values are as of its clock; adding an event moves the clock on, or weighs a late event
+down.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from lambent.aggregates import ACT_BITS, HASH_BITS, MAX_RANK, MINUTE_MS, RECALLED, SECOND_MS
+from lambent.events import MIN_EVENT_MS
+from lambent.sessions import NEVER_MS
+from lambent.views import Array, Events, Profiles, Program
+
+NEVER_SEEN = np.iinfo(np.int64).max
+"""Identity of the earliest time."""
+COUNT, DECAYED, LATEST, EARLIEST, REGISTER, RECENT = range(6)
+"""Kinds of operation: the blocks of a profile, in their order (``aggregates.KINDS``)."""
+ANY_MARK, OPENS, LATE, DECIDES = range(4)
+ONE, PRICE, DWELL, UNPRICED = range(4)
+"""What an event is worth: 1, log(1 + x) of one of its numbers, or 1 where it has no price."""
+HASH = (1 << HASH_BITS) - 1
+
+
+@njit
+def add_event(
+    program: Program, profiles: Profiles, u: int, events: Events, i: int, decides: bool, clock_ms: int, scratch: Array
+) -> None:
+    """Add one event to one profile; ``clock_ms`` is the user's clock, the event included."""
+    t_ms = events.t_ms[i]
+    _move_clock(program, profiles, u, t_ms, scratch)
+    age_ms = t_ms - profiles.clock_ms[u]
+    for h in range(len(scratch)):
+        scratch[h] = 2.0 ** (age_ms / program.half_life_ms[h]) if age_ms else 1.0
+    kind = events.type[i]
+    for k in range(program.first[kind], program.first[kind + 1]):
+        operation = program.operations[k]
+        if not _is_marked(operation[2], events, i, decides):
+            continue
+        column, text = operation[1], np.int64(0)
+        if operation[5] >= 0:
+            text = np.int64(events.texts[operation[5]][i])
+            if text == 0:
+                continue
+        if operation[7] > 0:
+            column += (t_ms // operation[7]) % operation[6]
+        elif operation[6] > 0:
+            column += text % operation[6]
+        if operation[0] == COUNT:
+            profiles.count[u, column] += 1
+        elif operation[0] == LATEST:
+            at_ms = clock_ms if operation[2] == DECIDES else t_ms
+            profiles.latest[u, column] = max(profiles.latest[u, column], at_ms // SECOND_MS)
+        elif operation[0] == EARLIEST:
+            profiles.earliest[u, column] = min(profiles.earliest[u, column], t_ms // SECOND_MS)
+        elif operation[0] == REGISTER:
+            profiles.register[u, column] = max(profiles.register[u, column], _rank(text // operation[6]))
+        elif operation[0] == RECENT:
+            minute = (t_ms - MIN_EVENT_MS) // MINUTE_MS
+            entry = (minute << ACT_BITS | operation[4]) << HASH_BITS | (text & HASH)
+            _recall(profiles.recent[u], column, entry)
+        else:
+            profiles.decayed[u, column] += _worth(operation[4], events, i) * scratch[operation[3]]
+
+
+@njit
+def decides_first(program: Program, base: Profiles, tile: Profiles, u: int, events: Events, i: int) -> bool:
+    """Whether an event is the first of its session that leads to its intent.
+
+    A session that has led to it left the user's clock, which is not before the session's start.
+    """
+    column = program.decided[events.type[i]]
+    if column < 0 or events.late[i]:
+        return False
+    decided_s = max(base.latest[u, column], tile.latest[u, column])
+    opened_s = max(base.latest[u, program.opened], tile.latest[u, program.opened])
+    return events.opens[i] or decided_s == 0 or decided_s < opened_s
+
+
+@njit
+def _is_marked(mark: int, events: Events, i: int, decides: bool) -> bool:
+    if mark == ANY_MARK:
+        return True
+    if mark == OPENS:
+        return bool(events.opens[i])
+    return bool(events.late[i]) if mark == LATE else decides
+
+
+@njit
+def _worth(what: int, events: Events, i: int) -> float:
+    if what == ONE:
+        return 1.0
+    if what == UNPRICED:
+        return 1.0 if math.isnan(events.price[i]) else 0.0
+    value = events.price[i] if what == PRICE else events.dwell_ms[i]
+    return 0.0 if math.isnan(value) else math.log1p(value)
+
+
+@njit
+def _rank(text: int) -> int:
+    """1 + how many zeros a hash ends with, at most ``MAX_RANK``."""
+    rank = 1
+    while text & 1 == 0 and rank < MAX_RANK:
+        text >>= 1
+        rank += 1
+    return rank
+
+
+@njit
+def _recall(entries: Array, first: int, entry: int) -> None:
+    """Write an entry into a last-N map, which is kept newest first: the newest of each text stays, and then the newest."""
+    last = first + RECALLED - 1
+    for k in range(first, first + RECALLED):
+        if entries[k] != 0 and (entries[k] ^ entry) & HASH == 0:
+            if entries[k] >= entry:
+                return
+            last = k
+            break
+    if entries[last] > entry:
+        return
+    k = last
+    while k > first and entries[k - 1] < entry:
+        entries[k] = entries[k - 1]
+        k -= 1
+    entries[k] = entry
+
+
+@njit
+def recalled(base: Array, tile: Array, first: int, text: int) -> int:
+    """The entry of a text in merge(base, tile) of a last-N map, 0 where it has none, without merging."""
+    found = 0
+    for k in range(first, first + RECALLED):
+        for entry in (base[k], tile[k]):
+            if (entry ^ text) & HASH == 0 and entry != 0:
+                found = max(found, entry)
+    newer = 0
+    for k in range(first, first + RECALLED):
+        newer += tile[k] > found
+        if base[k] > found:
+            twice = False
+            for other in range(first, first + RECALLED):
+                twice |= tile[other] > found and (tile[other] ^ base[k]) & HASH == 0
+            newer += not twice
+    return found if newer < RECALLED else 0
+
+
+@njit
+def decayed_at(program: Program, base: Profiles, tile: Profiles, u: int, column: int, clock_ms: int) -> float:
+    """One decayed column of merge(base, tile) as of a time, without merging the rest."""
+    half_life_ms, total = program.half_life_ms[program.half_life_of[column]], 0.0
+    if base.decayed[u, column] != 0.0:
+        total += base.decayed[u, column] * 2.0 ** ((base.clock_ms[u] - clock_ms) / half_life_ms)
+    if tile.decayed[u, column] != 0.0:
+        total += tile.decayed[u, column] * 2.0 ** ((tile.clock_ms[u] - clock_ms) / half_life_ms)
+    return total
+
+
+@njit
+def _move_clock(program: Program, profiles: Profiles, u: int, to_ms: int, scratch: Array) -> None:
+    """Move a profile's clock on, and let what decays decay until then."""
+    clock_ms = profiles.clock_ms[u]
+    if to_ms <= clock_ms:
+        return
+    profiles.clock_ms[u] = to_ms
+    if clock_ms == NEVER_MS:
+        return
+    for h in range(len(scratch)):
+        scratch[h] = 2.0 ** ((clock_ms - to_ms) / program.half_life_ms[h])
+    for column in range(profiles.decayed.shape[1]):
+        profiles.decayed[u, column] *= scratch[program.half_life_of[column]]
+
+
+@njit
+def merge(program: Program, into: Profiles, to: int, other: Profiles, at: int, scratch: Array) -> None:
+    """Merge one profile into another."""
+    if other.clock_ms[at] == NEVER_MS:
+        return
+    _move_clock(program, into, to, other.clock_ms[at], scratch)
+    for h in range(len(scratch)):
+        scratch[h] = 2.0 ** ((other.clock_ms[at] - into.clock_ms[to]) / program.half_life_ms[h])
+    for column in range(into.count.shape[1]):
+        into.count[to, column] += other.count[at, column]
+    for column in range(into.latest.shape[1]):
+        into.latest[to, column] = max(into.latest[to, column], other.latest[at, column])
+    for column in range(into.earliest.shape[1]):
+        into.earliest[to, column] = min(into.earliest[to, column], other.earliest[at, column])
+    for column in range(into.decayed.shape[1]):
+        into.decayed[to, column] += other.decayed[at, column] * scratch[program.half_life_of[column]]
+    for column in range(into.register.shape[1]):
+        into.register[to, column] = max(into.register[to, column], other.register[at, column])
+    for column in range(into.recent.shape[1]):
+        if other.recent[at, column] != 0:
+            _recall(into.recent[to], column // RECALLED * RECALLED, other.recent[at, column])
+
+
+@njit
+def copy(source: Profiles, u: int, into: Profiles, to: int) -> None:
+    into.clock_ms[to] = source.clock_ms[u]
+    into.count[to, :] = source.count[u, :]
+    into.latest[to, :] = source.latest[u, :]
+    into.earliest[to, :] = source.earliest[u, :]
+    into.register[to, :] = source.register[u, :]
+    into.recent[to, :] = source.recent[u, :]
+    into.decayed[to, :] = source.decayed[u, :]
+
+
+@njit
+def clear(profiles: Profiles, u: int) -> None:
+    """Back to the identity."""
+    profiles.clock_ms[u] = NEVER_MS
+    profiles.count[u, :] = 0
+    profiles.latest[u, :] = 0
+    profiles.earliest[u, :] = NEVER_SEEN
+    profiles.decayed[u, :] = 0.0
+    profiles.register[u, :] = 0
+    profiles.recent[u, :] = 0
