@@ -8,21 +8,34 @@ from lambent import aggregates, encoding, features, sessions
 
 def says(one: aggregates.Aggregate) -> str:
     """An aggregate in words."""
-    seen = {"opens": "sessions opened", "late": "late events"}.get(one.where.mark) or (
-        f"events of type `{one.where.type}`" if one.where.type else "events"
-    )
+    seen = _seen(one.where)
     half_life = f", half-life {_duration(one.half_life_ms)}" if one.half_life_ms else ""
     if isinstance(one, aggregates.Affinity):
         return f"{seen} by hashed `{one.by}`, {one.buckets} buckets, decayed{half_life}"
     if isinstance(one, aggregates.Decayed):
-        return f"sum of log(1 + `{one.of}`) of {seen}, decayed{half_life}" if one.of else f"{seen}, decayed{half_life}"
+        of = {"": seen, "unpriced": f"{seen} without a price"}.get(one.of) or f"sum of log(1 + `{one.of}`) of {seen}"
+        return f"{of}, decayed{half_life}"
     if isinstance(one, aggregates.Earliest):
-        return "time of the oldest event"
+        return "time of the oldest event, in seconds"
     if isinstance(one, aggregates.Latest):
-        return f"time of the newest of the {seen}"
+        return f"time of the newest of the {seen}, in seconds"
+    if isinstance(one, aggregates.Rhythm):
+        return f"{seen} by time, {one.buckets} buckets of {_duration(one.bucket_ms)}"
+    if isinstance(one, aggregates.Distinct):
+        return f"registers of how many different `{one.by}`"
+    if isinstance(one, aggregates.Recent):
+        return f"the newest `{one.by}` of events {', '.join(map(code, one.acts))}, with the last act and when"
     if type(one) is aggregates.Count:
         return f"{seen}, counted"
     return f"{seen}: {markdown(type(one).__doc__).splitlines()[0]}"
+
+
+def _seen(where: aggregates.Where) -> str:
+    if where.intent:
+        return f"sessions that led to `{where.intent}`"
+    if where.mark:
+        return {"opens": "sessions opened", "late": "late events"}[where.mark]
+    return f"events of type `{where.type}`" if where.type else "events"
 
 
 def _duration(ms: int) -> str:
@@ -48,6 +61,10 @@ def features_page() -> str:
     own = features.shop_features()
     aggregate_rows = ((code(one.name), type(one).__name__, says(one), one.width) for one in own.profile.aggregates)
     kinds = dict.fromkeys(type(one) for one in own.profile.aggregates)
+    ratio_rows = (
+        (code(one.name), f"`{one.of}` / (`{one.per}` − `{one.less}`)" if one.less else f"`{one.of}` / `{one.per}`")
+        for one in own.profile.ratios
+    )
     step_rows = ((code(name), _step(name)) for name in own.step_floats)
     id_rows = (
         (code(name), len(own.taxonomy.types) if name == "type" else features.EMBEDDED[name]) for name in own.step_ids
@@ -59,13 +76,17 @@ for another one is refused.
 
 ## The profile
 
-What is kept of a user: {len(own.profile.aggregates)} aggregates, {len(own.profile.feature_names)} numbers. Each is a sum, a maximum
-or a minimum over single events, so that two halves of a history merge into the whole. Decay is as of the user's own clock.
+What is kept of a user: {len(own.profile.aggregates)} aggregates, of which the model sees {len(own.profile.feature_names)} numbers. Each is
+a sum, a maximum, a minimum or a map over single events, so that two halves of a history merge into the whole. Decay is as of
+the user's own clock.
 
 {table(("aggregate", "kind", "what it holds", "numbers"), aggregate_rows)}
 What the model sees of each kind:
 
 {table(("kind", "what it is"), ((one.__name__, markdown(one.__doc__).split(chr(10) * 2)[0]) for one in kinds))}
+And these quotients of decayed sums, 0 where the divisor is next to nothing:
+
+{table(("quotient", "what it is"), ratio_rows)}
 Counts and decayed sums enter as log(1 + x). A model sees the profile as it stood when the session began.
 
 ## The step
@@ -90,4 +111,8 @@ Text becomes its CRC-32, at least 1; 0 is missing. Of an event these are hashed:
 def _step(name: str) -> str:
     if name.endswith("_affinity"):
         return f"`{name.removesuffix('_affinity')}` of the profile, at this event's value, as log(1 + x)"
+    if name.endswith("_in"):
+        return f"1 where the event's own product or category is in `{name.removesuffix('_in')}`"
+    if name.endswith("_recency"):
+        return "how lately it was written there: 2^(−age / 1 d)"
     return STEP.get(name) or f"`{name.removesuffix('_log')}` events of the session so far"
