@@ -115,11 +115,9 @@ def _recall(entries: Array, first: int, entry: int) -> None:
     last = first + RECALLED - 1
     for k in range(first, first + RECALLED):
         if entries[k] != 0 and (entries[k] ^ entry) & HASH == 0:
-            if entries[k] >= entry:
-                return
             last = k
             break
-    if entries[last] > entry:
+    if entries[last] >= entry:
         return
     k = last
     while k > first and entries[k - 1] < entry:

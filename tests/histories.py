@@ -12,6 +12,7 @@ START_MS = 1_700_000_000_000
 USERS = [f"user-{n:017d}" for n in range(3)]
 
 _text = st.sampled_from([None, "a", "b", "kitchen.kettles", "größe"])
+_product = st.one_of(_text, st.integers(0, 15).map(str))  # more than a last-N map holds
 _step_ms = st.one_of(
     st.integers(-40 * 60_000, 10 * 60_000),
     st.sampled_from([0, 1, GAP_MS, GAP_MS + 1, -GAP_MS, -GAP_MS - 1, 86_400_000, HORIZON_MS, HORIZON_MS + 1]),
@@ -21,7 +22,7 @@ _drafts = st.tuples(
     st.sampled_from([event_type.name for event_type in shop().types]),
     _step_ms,
     st.integers(0, 3_000),
-    _text,
+    _product,
     _text,
     _text,
     st.one_of(st.none(), st.floats(0, 5_000)),

@@ -143,7 +143,7 @@ steps = st.lists(st.one_of(builds, builds, rebuilds, publishes, publishes, publi
 ALL, NONE = set(range(len(USERS))), None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=steps)
 @example(steps=[("build", 2, ALL, True), ("publish", 0, NONE, False), ("build", 2, {1, 2}, False), ("publish", 0, 3, False),
                 ("publish", 1, NONE, False), ("publish", 0, NONE, False)])  # fmt: skip

@@ -20,7 +20,7 @@ from tests.histories import START_MS, logs
 from tests.valkey import Valkey, server, valkey  # noqa: F401
 
 pytestmark = pytest.mark.integration
-CHAOS = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CHAOS = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

@@ -62,7 +62,6 @@ def assert_are(found: DataFrame, expected: dict[str, Profiles]) -> None:
 
 some_examples = settings(
     max_examples=3,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[
         Phase.explicit,

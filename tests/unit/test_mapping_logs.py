@@ -101,7 +101,7 @@ fragments = st.sampled_from(
     [b"1,view,2019-10-01,a", b'"', b",", b"\n", b"\r\n", b"\0", b"\xff", b"{", b'{"u":1}', b"\xe4"]
 )
 contents = st.lists(fragments | st.binary(max_size=12), min_size=1, max_size=30).map(b"".join).filter(bool)
-MANY_FILES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY_FILES = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @MANY_FILES

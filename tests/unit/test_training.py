@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import given
+from hypothesis import strategies as st
 
 from lambent import oracle
 from lambent.encoding import encode_events
@@ -9,7 +10,7 @@ from lambent.events import Event
 from lambent.features import shop_features
 from lambent.fold import FoldState, fold
 from lambent.training import session_rows
-from tests.histories import USERS, logs
+from tests.histories import START_MS, USERS, logs
 
 FEATURES = shop_features()
 
@@ -74,3 +75,33 @@ def test_what_a_step_sees_is_what_the_oracle_says(log: list[tuple[Event, int]]) 
             assert found[event_id][0] == starts
             np.testing.assert_allclose(found.pop(event_id)[1], expected, rtol=1e-5, atol=1e-6)
     assert not found
+
+
+_acts = st.tuples(
+    st.sampled_from(["view", "view", "view", "cart", "uncart", "purchase"]),
+    st.integers(0, 11),
+    st.sampled_from([0, 0, 0, 400_000]),
+)
+
+
+@given(st.lists(_acts, min_size=25, max_size=60))
+def test_what_a_step_sees_does_not_depend_on_tiles_however_much_the_maps_forget(
+    acts: list[tuple[str, int, int]],
+) -> None:
+    log = [
+        (
+            Event(
+                user=USERS[0], type=kind, event_ms=at_ms - delay_ms, id=str(at_ms), product=str(product), category="c"
+            ),
+            at_ms,
+        )
+        for at_ms, (kind, product, delay_ms) in zip(range(START_MS, 2 * START_MS, 40_000), acts, strict=False)
+    ]
+    events = encode_events([e for e, _ in log], [at for _, at in log], FEATURES.taxonomy)
+    user = np.zeros(len(log), np.int64)
+    at_once = fold(FEATURES, FoldState.identity(FEATURES, 1), user, events.copy())
+    in_tiles = fold(FEATURES, FoldState.identity(FEATURES, 1), user, events.copy(), 20 * 60_000)
+    np.testing.assert_allclose(in_tiles.floats, at_once.floats, rtol=1e-5, atol=1e-6)
+    for _, _, numbers in oracle.steps(FEATURES, log)[-1:]:
+        expected = [numbers.get(name, 0.0) for name in FEATURES.step_floats]
+        np.testing.assert_allclose(at_once.floats[-1], expected, rtol=1e-5, atol=1e-6)
