@@ -78,13 +78,12 @@ def _counts(aggregate: Aggregate, one: Seen) -> bool:
     where = aggregate.where
     if isinstance(aggregate, Recent):
         return one.event.type in aggregate.acts
-    if where.mark == "opens":
-        return one.opens
-    if where.mark == "late":
-        return one.late
-    if where.intent:
-        return one.decides == where.intent
-    return not where.type or one.event.type == where.type
+    return (
+        where.type in ("", one.event.type)
+        and (where.intent == "" or one.decides == where.intent)
+        and (where.mark != "opens" or one.opens)
+        and (where.mark != "late" or one.late)
+    )
 
 
 def _value(aggregate: Aggregate, seen: list[Seen], clock_ms: int) -> float | Sequence[float]:

@@ -72,10 +72,14 @@ def decode_profiles(features: FeatureSet, values: Sequence[bytes | None]) -> tup
 def _check_head(features: FeatureSet, value: bytes, what: str) -> int:
     version, feature_hash, cutoff_ms = _HEAD.unpack_from(value) if len(value) >= _HEAD.size else (0, b"", 0)
     if version != VERSION:
-        raise StoreError(f"A {what} has version {version}; this is version {VERSION}.", "Publish and rebuild.")
+        raise StoreError(
+            f"A {what} has version {version}; this is version {VERSION}.",
+            "Run lambent publish --full, and lambent rebuild for live records.",
+        )
     if feature_hash != _named(features):
         raise StoreError(
-            f"A {what} was made for features {feature_hash.hex()}…; these are {features.hash}.", "Publish and rebuild."
+            f"A {what} was made for features {feature_hash.hex()}…; these are {features.hash}.",
+            "Run lambent publish --full, and lambent rebuild for live records.",
         )
     return int(cutoff_ms)
 
