@@ -129,7 +129,9 @@ def publish_files(rig: Rig, store: Store, features: FeatureSet) -> None:
         key = keys.profile(keys.partition(user, PARTITIONS), user)
         store.call("DEL", key)
         if own:
-            store.call("SET", key, encode_profiles(features, oracle.profile(features, oracle.mark(own)), 0)[0])
+            store.call(
+                "SET", key, encode_profiles(features, oracle.profile(features, oracle.mark(features, own)), 0)[0]
+            )
     store.call("HSET", keys.META, "floor_ms", 0, "published", "[0]")
 
 
