@@ -24,7 +24,7 @@ from tests.spark import USER_KEY
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = [pytest.mark.law, pytest.mark.spark, pytest.mark.slow]
+pytestmark = [pytest.mark.law, pytest.mark.spark, pytest.mark.long]
 
 START_MS = 1_700_000_000_000
 RUNS, FILES = 3, 20
