@@ -18,7 +18,7 @@ from typing import Any
 import numba
 from numba import njit, types
 
-from lambent import aggregates, encoding, kernel, monoid, sessions, views
+from lambent import aggregates, catalogue, encoding, kernel, monoid, sessions, views
 from lambent.encoding import TEXT_FIELDS
 from lambent.views import Arrays
 
@@ -27,7 +27,7 @@ def cache_folder() -> Path:
     """Where the code is kept: beside the source, or in the user's cache where that cannot be written."""
     sources = [
         Path(__file__),
-        *(Path(str(module.__file__)) for module in (kernel, monoid, views, sessions, encoding, aggregates)),
+        *(Path(str(module.__file__)) for module in (kernel, monoid, views, sessions, encoding, aggregates, catalogue)),
     ]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
@@ -61,10 +61,20 @@ def _array(of: types.Type, dimensions: int = 1) -> types.Array:
 
 
 _I8, _F8, _BOOL = _array(types.int64), _array(types.float64), _array(types.boolean)
-_I8_2, _F8_2 = _array(types.int64, 2), _array(types.float64, 2)
+_I8_2, _F8_2, _F4_2 = _array(types.int64, 2), _array(types.float64, 2), _array(types.float32, 2)
 _PROGRAM = types.Tuple((_I8_2, _I8, _F8, _I8, _I8_2, _I8_2, _I8, _I8_2, _I8, types.int64))
 _EVENTS = types.Tuple(
-    (_I8, _I8, _array(types.uint8), _BOOL, _BOOL, _F8, _F8, types.UniTuple(_array(types.uint32), len(TEXT_FIELDS)))
+    (
+        _I8,
+        _I8,
+        _array(types.uint8),
+        _BOOL,
+        _BOOL,
+        _F8,
+        _F8,
+        _F4_2,
+        types.UniTuple(_array(types.uint32), len(TEXT_FIELDS)),
+    )
 )
 _PROFILES = types.Tuple((_I8, _I8_2, _F8_2, _I8_2, _I8_2, _array(types.int8, 2), _I8_2))
 _SESSIONS = types.Tuple(

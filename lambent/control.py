@@ -21,7 +21,21 @@ class ModelEntry(msgspec.Struct, frozen=True, tag="model", forbid_unknown_fields
     sha256: str
 
 
-ControlEntry = ModelEntry
+class CatalogueEntry(msgspec.Struct, frozen=True, tag="catalogue", forbid_unknown_fields=True):
+    """From here on, events are shown with this catalogue.
+
+    Attributes:
+        day: at whose start it was so, ``YYYY-MM-DD``.
+        path: of its file: one that every worker can read.
+        sha256: of the file.
+    """
+
+    day: str
+    path: str
+    sha256: str
+
+
+ControlEntry = ModelEntry | CatalogueEntry
 
 _decoder = msgspec.json.Decoder(ControlEntry)
 

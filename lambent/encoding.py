@@ -13,8 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lambent.catalogue import KINDS, VALUES
 from lambent.events import Event
 from lambent.taxonomy import Taxonomy
+
+KNOWN = len(KINDS) * len(VALUES)
+_NOTHING = (float("nan"),) * KNOWN
 
 Events = NDArray[np.void]
 """A structured array of ``EVENT_DTYPE``."""
@@ -32,6 +36,7 @@ EVENT_DTYPE = np.dtype(
         ("query", "u4"),
         ("price", "f8"),
         ("dwell_ms", "f8"),
+        ("known", "f4", (KNOWN,)),  # what the catalogue knows of the product, then of the category; NaN: nothing
         ("opens", "?"),  # set by the fold in the log's order: the event opens a session …
         ("late", "?"),  # … or is too late for the one that is open
     ]
@@ -59,7 +64,7 @@ def encode_events(events: Sequence[Event], ingest_ms: Sequence[int], taxonomy: T
         taxonomy: gives the codes of the types.
 
     Returns:
-        [n] of ``EVENT_DTYPE``, with ``opens`` and ``late`` still false.
+        [n] of ``EVENT_DTYPE``, with ``opens`` and ``late`` still false and nothing ``known``.
     """
     code = taxonomy.type_code
     nan = float("nan")
@@ -76,6 +81,7 @@ def encode_events(events: Sequence[Event], ingest_ms: Sequence[int], taxonomy: T
             text_hash(event.query),
             nan if event.price is None else event.price,
             nan if event.dwell_ms is None else event.dwell_ms,
+            _NOTHING,
             False,
             False,
         )

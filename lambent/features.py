@@ -26,6 +26,7 @@ from lambent.aggregates import (
     Rhythm,
     Where,
 )
+from lambent.catalogue import KINDS, VALUES
 from lambent.errors import SettingsError
 from lambent.profile import Layout
 from lambent.sessions import GAP_MS, HORIZON_MS, session_dtype
@@ -126,6 +127,7 @@ class FeatureSet:
             "events_log", *(f"{t.name}_log" for t in self.taxonomy.types),
             "product_repeated", "category_repeated", *(f"{a.name}_affinity" for a in self.lookups),
             *(f"{a.name}_{what}" for a in self.recent for what in ("in", "recency")),
+            *(f"{kind}_{what}" for kind in KINDS for what in ("unknown", *VALUES)),
         )  # fmt: skip
 
     @functools.cached_property

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from lambent.aggregates import ACT_BITS, DAY_MS, HASH_BITS, MINUTE_MS, WEEK_MS
+from lambent.catalogue import KINDS, VALUES
 from lambent.encoding import TEXT_FIELDS
 from lambent.events import MIN_EVENT_MS
 from lambent.monoid import add_event, clear, copy, decayed_at, decides_first, merge, recalled
@@ -195,3 +196,12 @@ def _show(
             row[at + 2 * k] = (entry >> HASH_BITS) & ((1 << ACT_BITS) - 1) == 0
             age_ms = clock_ms - MIN_EVENT_MS - (entry >> (HASH_BITS + ACT_BITS)) * MINUTE_MS
             row[at + 2 * k + 1] = 2.0 ** (-max(age_ms, 0) / RECENCY_HALF_LIFE_MS)
+    at += 2 * len(program.recent)
+    for kind in range(len(KINDS)):
+        first = kind * len(VALUES)
+        if math.isnan(events.known[i, first]):
+            row[at] = 1.0
+        else:
+            for k in range(len(VALUES)):
+                row[at + 1 + k] = events.known[i, first + k]
+        at += 1 + len(VALUES)

@@ -62,7 +62,7 @@ META = _one(
     "hash",
     "``partitions`` (P, fixed when the store is made), ``tile_ms``, ``schema``. Of the snapshot that is published: "
     "``profiles_table``, ``profiles_version``, ``features``, ``record_version``, ``events_version``, ``cutoff_ms``; "
-    "``publishing`` (the version that is being written). ``published`` (the newest cut-offs), ``floor_ms`` (the oldest of "
+    "``publishing`` (the version that is being written). ``catalogue`` (the control entry that was announced last). ``published`` (the newest cut-offs), ``floor_ms`` (the oldest of "
     "them: tiles that start before it are in every snapshot that may be rolled back to)",
     "the first part that starts, publish",
     "all",
@@ -96,7 +96,7 @@ def partition(user: str, partitions: int) -> int:
 
 @_family(
     "stream",
-    "server, producers, replay, archiver (markers), model register and promote",
+    "server, producers, replay, archiver (markers), model register and promote, publish-catalogue",
     "worker, archiver",
     "until worker and archive have seen it",
 )

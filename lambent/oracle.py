@@ -6,12 +6,13 @@ It reads the same declarations, and shares no arithmetic with ``profile``, ``fol
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from lambent.aggregates import Affinity, Aggregate, Decayed, Distinct, Earliest, Latest, Recent, Rhythm
+from lambent.catalogue import KINDS, VALUES
 from lambent.encoding import text_hash
 from lambent.events import MIN_EVENT_MS, Event
 from lambent.features import FeatureSet
@@ -158,7 +159,13 @@ def _weight(aggregate: Decayed, t_ms: int, clock_ms: int) -> float:
 # --- what a step of the model sees -------------------------------------------------------------------------------------
 
 
-def steps(features: FeatureSet, log: Sequence[tuple[Event, int]]) -> list[tuple[str, bool, dict[str, float]]]:
+Known = Mapping[tuple[str, str | None], Sequence[float]]
+"""What a catalogue knows by kind and name, in the order of ``catalogue.VALUES``."""
+
+
+def steps(
+    features: FeatureSet, log: Sequence[tuple[Event, int]], known: Known | None = None
+) -> list[tuple[str, bool, dict[str, float]]]:
     """Of one user's distinct events that are not late: the event's id, whether it starts a session, and the step's numbers
     by name, those left out being 0.
     """
@@ -166,8 +173,18 @@ def steps(features: FeatureSet, log: Sequence[tuple[Event, int]]) -> list[tuple[
     for n in range(len(log)):
         seen = mark(features, log[: n + 1])
         if not seen[-1].late:
-            rows.append((seen[-1].event.id, seen[-1].opens, _numbers(features, seen)))
+            numbers = _numbers(features, seen) | _known(seen[-1].event, known or {})
+            rows.append((seen[-1].event.id, seen[-1].opens, numbers))
     return rows
+
+
+def _known(event: Event, known: Known) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for kind in KINDS:
+        values = known.get((kind, getattr(event, kind)))
+        found[f"{kind}_unknown"] = float(values is None)
+        found |= {f"{kind}_{name}": value for name, value in zip(VALUES, values or (), strict=False)}
+    return found
 
 
 def _numbers(features: FeatureSet, seen: list[Seen]) -> dict[str, float]:

@@ -51,6 +51,7 @@ class Events(NamedTuple):
     late: Array
     price: Array
     dwell_ms: Array
+    known: Array
     texts: tuple[Array, ...]
 
 

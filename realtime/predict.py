@@ -12,11 +12,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.control import ModelEntry, decode_control
+from lambent.control import CatalogueEntry, ModelEntry, decode_control
 from lambent.errors import ModelError, StoreError
 from lambent.events import Rejection
 from lambent.features import FeatureSet
 from lambent.fold import Steps
+from realtime.catalogues import Catalogues
 from realtime.logs import fields, get_logger
 from realtime.model import LiteRtModel, Model
 
@@ -35,9 +36,11 @@ class Control(msgspec.Struct, frozen=True):
 
     Attributes:
         models: the newest last; sessions that begin run on it.
+        catalogue: what events are shown with; None: nothing is known.
     """
 
     models: tuple[ModelEntry, ...] = ()
+    catalogue: CatalogueEntry | None = None
 
     @property
     def newest(self) -> int:
@@ -78,20 +81,24 @@ class Models:
     def __init__(self, features: FeatureSet, load: Load | None = None) -> None:
         self.features = features
         self.failures: Counter[str] = Counter()  # "load", "step", "missing"
+        self.catalogues = Catalogues()
         self._load = load or functools.partial(load_artifact, features)
         self._loaded: dict[ModelEntry, Model | None] = {}
         self._base_rates = np.array(features.taxonomy.base_rates)
         self._said_none = False
 
     def enter(self, control: Control, data: bytes) -> tuple[Control, Rejection | None]:
-        """The control state after one more entry. A model that cannot be loaded leaves the state as it was."""
+        """The control state after one more entry. What cannot be loaded leaves the state as it was."""
         entry = decode_control(data)
         if isinstance(entry, Rejection):
             return control, entry
+        if isinstance(entry, CatalogueEntry):
+            known = self.catalogues.get(entry) is not None
+            return (msgspec.structs.replace(control, catalogue=entry) if known else control), None
         if self.get(entry) is None:
             return control, None
         others = tuple(one for one in control.models if one.version != entry.version)
-        return Control((*others, entry)[-KEPT:]), None
+        return msgspec.structs.replace(control, models=(*others, entry)[-KEPT:]), None
 
     def get(self, entry: ModelEntry) -> Model | None:
         """The model of an entry, loaded at first use; None where it cannot be loaded, which is tried once."""
@@ -116,6 +123,7 @@ class Models:
         if controls and not any(control.models for control in controls) and not self._said_none:
             log.warning(fields("no-model", answers=BASE_RATE, remedy="Train one and register it: lambent train."))
             self._said_none = True
+        self.catalogues.keep(control.catalogue for control in controls)
         wanted = {entry for control in controls for entry in control.models}
         self._loaded = {entry: model for entry, model in self._loaded.items() if entry in wanted}
 

@@ -108,6 +108,7 @@ class Processor:
         encoded = encode_events(
             [one.event for one in events], [one.ingest_ms for one in events], self.features.taxonomy
         )
+        self._show_catalogue(encoded, events, batch)
         user = np.array([users[one.event.user] for one in events], np.int64)
         first_ms = np.full(len(users), np.iinfo(np.int64).max)
         np.minimum.at(first_ms, user, encoded["ingest_ms"])
@@ -126,6 +127,16 @@ class Processor:
         outcome.records = {names[row]: records[row] for row in changed}
         outcome.intents = self._intents(said, [events[i] for i in fresh], user[fresh], known, state)
         return outcome
+
+    def _show_catalogue(self, encoded: Events, events: list[Admitted], batch: Batch) -> None:
+        """Write into each event what the catalogue of its partition knows of its product and category."""
+        partition = np.array([one.partition for one in events])
+        for p in np.unique(partition).tolist():
+            entry = batch.slices[p].control.catalogue
+            catalogue = entry and self.models.catalogues.get(entry)
+            if catalogue:
+                rows = partition == p
+                encoded["known"][rows] = catalogue.known(encoded["product"][rows], encoded["category"][rows])
 
     def _tell(self, problems: Sequence[str]) -> None:
         """Each problem is logged once; the metric counts."""

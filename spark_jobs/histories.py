@@ -44,10 +44,11 @@ class Histories:
         return Histories(self.names, self.user[kept], self.rows.filter(pa.array(kept)))
 
     def events(self) -> Events:
-        """[n] the rows as encoded events; a missing number is NaN."""
+        """[n] the rows as encoded events, with nothing ``known``; a missing number is NaN."""
         import pyarrow.compute as pc
 
         events = np.zeros(len(self.user), EVENT_DTYPE)
+        events["known"] = np.nan
         for name in set(EVENT_DTYPE.names or ()).intersection(self.rows.column_names):
             column = self.rows.column(name)
             events[name] = (pc.fill_null(column, float("nan")) if column.null_count else column).to_numpy()

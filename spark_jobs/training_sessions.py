@@ -17,16 +17,17 @@ import numpy as np
 from lambent.features import FeatureSet, feature_set
 from lambent.sessions import GAP_MS
 from lambent.settings import Settings
-from lambent.tables import EVENTS, TRAINING_COLUMNS, TRAINING_SESSIONS
+from lambent.tables import CATALOGUE, EVENTS, TRAINING_COLUMNS, TRAINING_SESSIONS
 from lambent.taxonomy import Taxonomy
 from lambent.traffic import KINDS, SHOPPER, Rules
 from lambent.training import SessionRows, is_held_out, session_rows
 from lambent.utc import parse_time
-from spark_jobs.commits import load_table, overwrite
+from spark_jobs.commits import load_table, open_table, overwrite
 from spark_jobs.histories import Histories, fold_histories
 from spark_jobs.report import Report, Stopwatch, keep, run_job
 from spark_jobs.rows import arrow_types, lists
 from spark_jobs.session import spark_session
+from spark_jobs.shown import InForce, show_days, with_days
 from spark_jobs.snapshot import Snapshot, choose, configure, encoded, included
 
 if TYPE_CHECKING:
@@ -87,23 +88,35 @@ def _typed(column: Any, kind: pa.DataType) -> pa.Array:
 # --- pure DataFrame functions ------------------------------------------------------------------------------------------
 
 
-def sessions_of(events: DataFrame, features: FeatureSet, rules: Rules) -> DataFrame:
+def sessions_of(
+    events: DataFrame,
+    features: FeatureSet,
+    rules: Rules,
+    catalogue: DataFrame | None = None,
+    named: InForce | None = None,
+) -> DataFrame:
     """All sessions, ended or not, as ``ENDED_COLUMNS``.
 
     Args:
         events: distinct events of ``tables.EVENT_COLUMNS``, those of the snapshot.
         features: the declarations.
         rules: what is no shopper's traffic.
+        catalogue: of ``tables.CATALOGUE_COLUMNS``, which events of files are shown with; None: nothing is known.
+        named: the catalogues that live events are shown with; None: none was.
     """
     taxonomy, aggregates = features.taxonomy, features.profile.aggregates
 
     def fold(histories: Histories) -> pa.RecordBatch:
         seen = histories.events()
+        show_days(histories, seen)
+        if named is not None:
+            named.show(histories, seen)
         rows = session_rows(feature_set(taxonomy, aggregates), histories.user, seen)
         is_test = histories.rows.column("is_test").to_numpy()
         return to_arrow(rows, histories.names, rules.flag(histories.user, seen["t_ms"], is_test))
 
-    return fold_histories(encoded(events, taxonomy, is_test=rules.test.sql()), ENDED_COLUMNS, fold)
+    rows = encoded(events, taxonomy, is_test=rules.test.sql())
+    return fold_histories(rows if catalogue is None else with_days(rows, catalogue), ENDED_COLUMNS, fold)
 
 
 def newest_clock_ms(events: DataFrame, taxonomy: Taxonomy) -> int:
@@ -179,7 +192,9 @@ def build(settings: Settings, snapshot: Snapshot | None = None, as_of_ms: int | 
         known = {} if as_of_ms is None else {"as_of_ms": as_of_ms}
         events = events.where(f"ingest_ms < {as_of_ms}L") if known else events
         newest_ms = newest_clock_ms(events, features.taxonomy)
-        every = sessions_of(events, features, rules).persist()
+        named, table = InForce.find(settings), settings.table(CATALOGUE)
+        catalogue = spark.read.format("delta").load(table) if open_table(table) else None
+        every = sessions_of(events, features, rules, catalogue, named).persist()
         times_ms = split_times_ms(ended(every, newest_ms))
         said = {
             **snapshot.metadata(features.hash),
@@ -189,6 +204,8 @@ def build(settings: Settings, snapshot: Snapshot | None = None, as_of_ms: int | 
         }
         sessions = parted(every, newest_ms, times_ms)
         counts = count_sessions(sessions)
+        if named.unreadable:
+            counts["catalogues_unreadable"] = named.unreadable
         overwrite(training_rows(sessions), settings.table(TRAINING_SESSIONS), said)
         every.unpersist()
     report = Report(JOB, sum(counts.get(part, 0) for part in PARTS), watch.seconds, counts, said)

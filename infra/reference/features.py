@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.reference.markdown import code, markdown, table
-from lambent import aggregates, encoding, features, sessions
+from lambent import aggregates, catalogue, encoding, features, sessions
 
 
 def says(one: aggregates.Aggregate) -> str:
@@ -51,6 +51,12 @@ STEP = {
     "price_log": "price", "price_missing": "1 where there is no price",
     "price_relative": "log price, less the mean of what this user has viewed (half-life 7 d)",
     "dwell_log_s": "seconds that the visitor stayed", "dwell_missing": "1 where that is not known",
+    **{f"{kind}_unknown": f"1 where the catalogue knows nothing of the {kind}" for kind in catalogue.KINDS},
+    **{
+        f"{kind}_{first}_{then}": f"of all visits with a {first} of the {kind}, the share that had a {then} too, smoothed"
+        for kind in catalogue.KINDS for first, then in catalogue.STEPS
+    },
+    **{f"{kind}_popularity_log": f"events with the {kind} by anybody, decayed, half-life 7 d" for kind in catalogue.KINDS},
     "events_log": "events of the session so far",
     "product_repeated": "1 where the session has seen the product", "category_repeated": "1 where it has seen the category",
 }  # fmt: skip

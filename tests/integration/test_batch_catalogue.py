@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections import defaultdict
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
 from lambent import keys
+from lambent.catalogue import KINDS, VALUES, read_catalogue
+from lambent.control import CatalogueEntry, decode_control
 from lambent.encoding import text_hash
 from lambent.errors import DataError
 from lambent.events import Event
+from lambent.features import shop_features
 from lambent.settings import Settings
 from lambent.tables import CATALOGUE, CATALOGUE_COLUMNS, EVENTS
-from spark_jobs import catalogue
-from spark_jobs.catalogue_rows import DAY_MS, day_of
-from spark_jobs.commits import append
+from spark_jobs import catalogue, training_sessions
+from spark_jobs.catalogue_publish import publish_catalogue
+from spark_jobs.catalogue_rows import DAY_MS, SUMS_DTYPE, day_of, to_arrow
+from spark_jobs.commits import append, replace_days
 from spark_jobs.ingest import first_copies
 from spark_jobs.smoothing import find_strength, whole_rate
 from tests.batch_rows import rows_of
 from tests.integration.test_batch_ingest import read
+from tests.valkey import Valkey, server, valkey  # noqa: F401
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 pytestmark = [pytest.mark.integration, pytest.mark.spark]
 
+FEATURES = shop_features()
 FIRST = 19_700
 Log = list[tuple[Event, int]]
 
@@ -130,6 +139,50 @@ def test_each_day_knows_what_came_before_it_whatever_is_built_in_which_order(
     enter(spark, settings, late)
     assert catalogue.build(settings).facts["days"] == 5
     assert_is(settings, log + late, days)
+    assert_training_shows(spark, settings, log + late)
+
+
+def assert_training_shows(spark: SparkSession, settings: Settings, log: Log) -> None:
+    """Each event of a file is shown with what was known at the start of its day, and nothing of that day or later."""
+    events, table = (spark.read.format("delta").load(settings.table(name)) for name in (EVENTS, CATALOGUE))
+    sessions = training_sessions.sessions_of(events, FEATURES, settings.load_traffic(), table).collect()
+    known = {day: oracle(log, day) for day in range(FIRST + 1, FIRST + 6)}
+    of_user: dict[str, Log] = defaultdict(list)
+    for event, ms in sorted(log, key=lambda one: (one[1], one[0].id)):
+        of_user[event.user].append((event, ms))
+    for session in sorted(sessions, key=lambda one: one.start_ms):
+        own, of_user[session.user] = of_user[session.user][: session.length], of_user[session.user][session.length :]
+        steps = np.array(session.floats).reshape(session.length, -1)
+        for (event, ms), step in zip(own, steps, strict=True):
+            floats = dict(zip(FEATURES.step_floats, step, strict=True))
+            for kind in KINDS:
+                one = known.get(ms // DAY_MS, {}).get((kind, text_hash(getattr(event, kind))))
+                expected = [0.0] * len(VALUES) if one is None else [one[name] for name in VALUES[:-1]]
+                expected[len(VALUES) - 1 :] = [0.0 if one is None else math.log1p(one["popularity"])]
+                assert floats[f"{kind}_unknown"] == (one is None)
+                assert [floats[f"{kind}_{name}"] for name in VALUES] == pytest.approx(expected, rel=1e-5)
+    assert not any(of_user.values())
+
+
+def test_the_newest_day_is_published_and_announced_in_every_partition_once(
+    settings: Settings, valkey: Valkey  # noqa: F811
+) -> None:  # fmt: skip
+    settings = settings.model_copy(update={"store_url": SecretStr(valkey.url)})
+    with pytest.raises(DataError, match=r"There is no table .*catalogue\. Build it first: lambent batch catalogue"):
+        publish_catalogue(settings)
+    for number in (FIRST, FIRST + 1):
+        sums = np.zeros(3, SUMS_DTYPE)
+        sums["key"], sums["events"], sums["popularity"] = [0, 1 << 32 | 7, 2 << 32 | 9], 1, number
+        replace_days(to_arrow(number, sums), settings.table(CATALOGUE), str(day_of(number)), str(day_of(number)))
+    reports = [publish_catalogue(settings) for _ in range(2)]
+    assert [report.counts["partitions_told"] for report in reports] == [4, 0]
+    for p in range(4):
+        ((_, fields),) = valkey.client.xrange(keys.events(p))
+        entry = decode_control(fields[b"c"])
+        assert isinstance(entry, CatalogueEntry)
+        assert entry.day == str(day_of(FIRST + 1))
+        (product,) = read_catalogue(Path(entry.path), entry.sha256).look_up("product", np.array([9], np.uint32))
+        assert product[-1] == pytest.approx(np.log1p(FIRST + 1))
 
 
 def test_a_day_up_to_which_the_log_is_not_archived_is_refused(spark: SparkSession, settings: Settings) -> None:

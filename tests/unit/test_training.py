@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambent import oracle
-from lambent.encoding import encode_events
+from lambent.catalogue import KINDS, ROW_DTYPE, VALUES, Catalogue
+from lambent.encoding import encode_events, text_hash
 from lambent.events import Event
 from lambent.features import shop_features
 from lambent.fold import FoldState, fold
@@ -56,10 +57,20 @@ def test_sessions_and_labels_are_those_of_the_definition(log: list[tuple[Event, 
     assert found == slow_sessions(log)
 
 
-@given(logs())
-def test_what_a_step_sees_is_what_the_oracle_says(log: list[tuple[Event, int]]) -> None:
+catalogues = st.dictionaries(
+    st.tuples(st.sampled_from(KINDS), st.sampled_from(["a", "b", "größe"])),
+    st.lists(st.floats(0, 9, width=32), min_size=len(VALUES), max_size=len(VALUES)),
+)
+
+
+@given(logs(), catalogues)
+def test_what_a_step_sees_is_what_the_oracle_says(
+    log: list[tuple[Event, int]], known: dict[tuple[str, str | None], list[float]]
+) -> None:
     log = oracle.distinct(log)
     events = encode_events([e for e, _ in log], [at for _, at in log], FEATURES.taxonomy)
+    rows = [(KINDS.index(kind), text_hash(name), tuple(values)) for (kind, name), values in known.items()]
+    events["known"] = Catalogue(np.array(rows, ROW_DTYPE)).known(events["product"], events["category"])
     steps = fold(
         FEATURES,
         FoldState.identity(FEATURES, len(USERS)),
@@ -70,7 +81,7 @@ def test_what_a_step_sees_is_what_the_oracle_says(log: list[tuple[Event, int]]) 
         log[i][0].id: (starts, row) for i, starts, row in zip(steps.event, steps.starts, steps.floats, strict=True)
     }
     for user in USERS:
-        for event_id, starts, numbers in oracle.steps(FEATURES, [one for one in log if one[0].user == user]):
+        for event_id, starts, numbers in oracle.steps(FEATURES, [one for one in log if one[0].user == user], known):
             expected = [numbers.get(name, 0.0) for name in FEATURES.step_floats]
             assert found[event_id][0] == starts
             np.testing.assert_allclose(found.pop(event_id)[1], expected, rtol=1e-5, atol=1e-6)
