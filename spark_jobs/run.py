@@ -12,7 +12,8 @@ from typing import Any
 
 from lambent.cli import Command
 from lambent.settings import Settings
-from spark_jobs import ingest, maintenance, profiles, publish, quality, training_sessions
+from spark_jobs import catalogue, ingest, maintenance, profiles, publish, quality, training_sessions
+from spark_jobs.catalogue_publish import publish_catalogue
 from spark_jobs.report import Report, run_jobs
 from spark_jobs.session import spark_session
 
@@ -20,11 +21,13 @@ JOBS: Mapping[str, Callable[[Settings], Report]] = {
     "ingest-log": ingest.ingest_new_log,
     "profiles": profiles.build,
     "publish": publish.publish,
+    "catalogue": catalogue.build,
+    "publish-catalogue": publish_catalogue,
     "training-sessions": training_sessions.build,
     "maintenance": maintenance.maintain,
     "quality": quality.check,
 }
-WITHOUT_SPARK = {"publish", "quality"}
+WITHOUT_SPARK = {"publish", "publish-catalogue", "quality"}
 
 
 def run(settings: Settings, names: Sequence[str]) -> Iterator[Report]:
@@ -53,7 +56,8 @@ def batch(arguments: argparse.Namespace, settings: Settings) -> list[dict[str, A
 COMMAND = Command(
     help="run batch jobs on the tables, in one Spark application",
     description="Runs jobs one after another: ingest-log (archive to events), profiles (events to profiles), publish\n"
-    "(profiles to the store), training-sessions (events to training rows), quality (fails where a table or a feature misses\n"
+    "(profiles to the store), catalogue (events to rates of products and categories), publish-catalogue (these to the\n"
+    "workers), training-sessions (events to training rows), quality (fails where a table or a feature misses\n"
     "its limit), maintenance (compacts tables, deletes what nobody can ask for). The first that fails ends the run; each\n"
     "is safe to run again.",
     examples=(

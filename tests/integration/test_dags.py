@@ -87,7 +87,7 @@ def tasks(dags: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_every_dag_file_parses_and_can_be_stored(read: dict[str, Any]) -> None:
     assert read["errors"] == {}
-    known = {f"lambent_{name}" for name in ("history", "profiles", "sessions", "training", "maintenance")}
+    known = {f"lambent_{name}" for name in ("catalogue", "history", "profiles", "sessions", "training", "maintenance")}
     assert known <= set(read["dags"])
     assert all(dag["stored"] for dag in read["dags"].values())
 
@@ -98,6 +98,7 @@ def test_the_graph_reads_like_the_flow(dags: dict[str, Any]) -> None:
     assert dags["lambent_sessions"]["edges"] == [["training_sessions", "quality"]]
     assert dags["lambent_sessions"]["tasks"]["training_sessions"]["outlets"] == []  # training waits for the quality
     assert dags["lambent_training"]["edges"] == [["train", "evaluate"], ["evaluate", "register"]]
+    assert dags["lambent_catalogue"]["edges"] == [["catalogue", "publish_catalogue"]]
     assert outlets(dags["lambent_history"]) == dags["lambent_profiles"]["waits_for"]
     assert outlets(dags["lambent_sessions"]) == dags["lambent_training"]["waits_for"] != []
 
