@@ -35,20 +35,27 @@ def add_event(
     age_ms = t_ms - profiles.clock_ms[u]
     for h in range(len(scratch)):
         scratch[h] = 2.0 ** (age_ms / program.half_life_ms[h]) if age_ms else 1.0
-    kind = events.type[i]
+    # Read once: to hand all columns to another function for each operation costs more than the operation.
+    kind, opens, late, price, dwell_ms = (
+        events.type[i], events.opens[i], events.late[i], events.price[i], events.dwell_ms[i],
+    )  # fmt: skip
     for k in range(program.first[kind], program.first[kind + 1]):
         operation = program.operations[k]
-        if not _is_marked(operation[2], events, i, decides):
+        mark = operation[2]
+        if mark != ANY_MARK and not (
+            (mark == OPENS and opens) or (mark == LATE and late) or (mark == DECIDES and decides)
+        ):
             continue
         column, text = operation[1], np.int64(0)
         if operation[5] >= 0:
             text = np.int64(events.texts[operation[5]][i])
             if text == 0:
                 continue
-        if operation[7] > 0:
-            column += (t_ms // operation[7]) % operation[6]
-        elif operation[6] > 0:
-            column += text % operation[6]
+        buckets, bucket_ms = operation[6], operation[7]
+        if bucket_ms > 0:
+            column += (t_ms // bucket_ms) % buckets
+        elif buckets > 0:
+            column += text % buckets
         if operation[0] == COUNT:
             profiles.count[u, column] += 1
         elif operation[0] == LATEST:
@@ -57,13 +64,13 @@ def add_event(
         elif operation[0] == EARLIEST:
             profiles.earliest[u, column] = min(profiles.earliest[u, column], t_ms // SECOND_MS)
         elif operation[0] == REGISTER:
-            profiles.register[u, column] = max(profiles.register[u, column], _rank(text // operation[6]))
+            profiles.register[u, column] = max(profiles.register[u, column], _rank(text // buckets))
         elif operation[0] == RECENT:
             minute = (t_ms - MIN_EVENT_MS) // MINUTE_MS
             entry = (minute << ACT_BITS | operation[4]) << HASH_BITS | (text & HASH)
             _recall(profiles.recent[u], column, entry)
         else:
-            profiles.decayed[u, column] += _worth(operation[4], events, i) * scratch[operation[3]]
+            profiles.decayed[u, column] += _worth(operation[4], price, dwell_ms) * scratch[operation[3]]
 
 
 @njit
@@ -81,22 +88,15 @@ def decides_first(program: Program, base: Profiles, tile: Profiles, u: int, even
 
 
 @njit
-def _is_marked(mark: int, events: Events, i: int, decides: bool) -> bool:
-    if mark == ANY_MARK:
-        return True
-    if mark == OPENS:
-        return bool(events.opens[i])
-    return bool(events.late[i]) if mark == LATE else decides
-
-
-@njit
-def _worth(what: int, events: Events, i: int) -> float:
+def _worth(what: int, price: float, dwell_ms: float) -> float:
     if what == ONE:
-        return 1.0
-    if what == UNPRICED:
-        return 1.0 if math.isnan(events.price[i]) else 0.0
-    value = events.price[i] if what == PRICE else events.dwell_ms[i]
-    return 0.0 if math.isnan(value) else math.log1p(value)
+        worth = 1.0
+    elif what == UNPRICED:
+        worth = 1.0 if math.isnan(price) else 0.0
+    else:
+        value = price if what == PRICE else dwell_ms
+        worth = 0.0 if math.isnan(value) else math.log1p(value)
+    return worth
 
 
 @njit
