@@ -65,6 +65,7 @@ def rows_of(settings: Settings, table: str) -> list[tuple[Any, ...]]:
     return sorted((tuple(row.values()) for row in read(settings, table)), key=str)
 
 
+@pytest.mark.long
 def test_a_change_closes_a_row_and_opens_one_and_events_get_what_was_known_at_their_time(
     spark: SparkSession, settings: Settings, tmp_path: Path
 ) -> None:

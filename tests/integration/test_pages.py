@@ -56,7 +56,7 @@ def test_in_the_tutorial_the_intent_to_purchase_rises_with_what_the_reader_does(
     assert bought < cart
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_log_of_ones_own_is_read_run_by_hand_and_mended_as_the_pages_say(tmp_path: Path) -> None:
     said = walk(BY_HAND, tmp_path, KEYS_CHECK)
