@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from lambent.encoding import Events
 from lambent.features import FeatureSet
-from lambent.fold import Floats, FoldState, Rows, fold
+from lambent.fold import Floats, FoldState, Rows, fold, mark
+from lambent.sessions import NEVER_MS
 
 HELD_OUT_SHARE = 0.1
 
@@ -73,6 +74,21 @@ def session_rows(features: FeatureSet, user: Rows, events: Events) -> SessionRow
         floats=steps.floats[order],
         labels=labels,
     )
+
+
+def session_spans(user: Rows, events: Events) -> tuple[Rows, Rows, Rows, Rows]:
+    """The ``user``, ``start_ms``, ``end_ms`` and ``length`` of the same sessions as ``session_rows`` gives, and no more.
+
+    Args:
+        user: [n] index of each event's user, never falling.
+        events: [n] each user's distinct events in the log's order, of which ``t_ms`` is read; marks are set here.
+    """
+    mark(np.full(int(user.max(initial=-1)) + 1, NEVER_MS), user, events)
+    kept = np.flatnonzero(~events["late"])
+    t_ms = events["t_ms"][kept]
+    first = np.flatnonzero(events["opens"][kept])
+    end_ms = np.maximum.reduceat(t_ms, first) if len(first) else t_ms
+    return user[kept][first], t_ms[first], end_ms, np.diff(np.r_[first, len(kept)])
 
 
 def _no_rows(features: FeatureSet) -> SessionRows:

@@ -8,19 +8,19 @@ later counts too), those longer than ``MAX_EVENTS``, and those that an event can
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from lambent.features import FeatureSet, feature_set
-from lambent.sessions import GAP_MS
+from lambent.sessions import GAP_MS, IN_LOG_ORDER
 from lambent.settings import Settings
 from lambent.tables import CATALOGUE, EVENTS, TRAINING_COLUMNS, TRAINING_SESSIONS
 from lambent.taxonomy import Taxonomy
 from lambent.traffic import KINDS, SHOPPER, Rules
-from lambent.training import SessionRows, is_held_out, session_rows
+from lambent.training import SessionRows, is_held_out, session_rows, session_spans
 from lambent.utc import parse_time
 from spark_jobs.commits import load_table, open_table, overwrite
 from spark_jobs.histories import Histories, fold_histories
@@ -41,11 +41,12 @@ TRAIN_SHARE, VALIDATION_SHARE = 0.70, 0.15
 PARTS = ("train", "validation", "test")
 FLAGGED = "_traffic"
 """Behind a flagged user's kind: why the session is left out."""
-ENDED_COLUMNS = {name: kind for name, kind in TRAINING_COLUMNS.items() if name != "split"} | {
+SPAN_COLUMNS = {name: TRAINING_COLUMNS[name] for name in ("user", "start_ms", "length", "held_out")} | {
     "end_ms": "int64",
-    "kind": "string",
+    "kind": "string",  # of the user, as in ``traffic.KINDS``
 }
-"""``kind``: of the user, as in ``traffic.KINDS``."""
+"""What a session's part depends on: known before its rows are made, which are a hundred times as large."""
+ENDED_COLUMNS = {name: kind for name, kind in TRAINING_COLUMNS.items() if name != "split"} | SPAN_COLUMNS
 
 # --- one task: users' events to session rows ---------------------------------------------------------------------------
 
@@ -58,25 +59,41 @@ def to_arrow(rows: SessionRows, names: pa.Array, kinds: NDArray[np.int8]) -> pa.
         names: [users] their keys.
         kinds: [users] codes of ``traffic.KINDS``.
     """
-    import pyarrow as pa
 
-    users = names.take(pa.array(rows.user)).to_pylist()
     wanted = (rows.length <= MAX_EVENTS) & (kinds[rows.user] == SHOPPER)
     steps, kept = np.repeat(wanted, rows.length), np.where(wanted, rows.length, 0)
     columns: dict[str, Any] = {
-        "user": users,
-        "start_ms": rows.start_ms,
-        "length": rows.length,
-        "profile": lists(rows.profile, np.full(len(users), rows.profile.shape[1])),
+        **span_columns(names, kinds, rows.user, rows.start_ms, rows.end_ms, rows.length),
+        "profile": lists(rows.profile, np.full(len(rows.user), rows.profile.shape[1])),
         "ids": lists(rows.ids[steps], kept * rows.ids.shape[1]),
         "floats": lists(rows.floats[steps], kept * rows.floats.shape[1]),
         "labels": lists(rows.labels[steps], kept),
-        "held_out": [is_held_out(user) for user in users],
-        "end_ms": rows.end_ms,
-        "kind": np.array(KINDS)[kinds[rows.user]],
     }
-    arrays = [_typed(columns[name], kind) for name, kind in arrow_types(ENDED_COLUMNS).items()]
-    return pa.RecordBatch.from_arrays(arrays, names=list(ENDED_COLUMNS))
+    return batch_of(columns, ENDED_COLUMNS)
+
+
+def span_columns(
+    names: pa.Array, kinds: NDArray[np.int8], user: NDArray[np.int64], start_ms: Any, end_ms: Any, length: Any
+) -> dict[str, Any]:
+    """``SPAN_COLUMNS`` of sessions; of each the index of its user in ``names`` and ``kinds``."""
+    import pyarrow as pa
+
+    held_out = np.array([is_held_out(name) for name in names.to_pylist()], bool)
+    times = {"start_ms": start_ms, "end_ms": end_ms, "length": length}
+    return {
+        "user": names.take(pa.array(user)),
+        **times,
+        "held_out": held_out[user],
+        "kind": np.array(KINDS)[kinds[user]],
+    }
+
+
+def batch_of(columns: Mapping[str, Any], declared: Mapping[str, str]) -> pa.RecordBatch:
+    """Columns as Arrow, of the types that are declared."""
+    import pyarrow as pa
+
+    arrays = [_typed(columns[name], kind) for name, kind in arrow_types(declared).items()]
+    return pa.RecordBatch.from_arrays(arrays, names=list(declared))
 
 
 def _typed(column: Any, kind: pa.DataType) -> pa.Array:
@@ -117,6 +134,24 @@ def sessions_of(
 
     rows = encoded(events, taxonomy, is_test=rules.test.sql())
     return fold_histories(rows if catalogue is None else with_days(rows, catalogue), ENDED_COLUMNS, fold)
+
+
+def spans_of(events: DataFrame, features: FeatureSet, rules: Rules) -> DataFrame:
+    """The same sessions as ``SPAN_COLUMNS``: what is shuffled and kept is a small part of that.
+
+    Args:
+        events, features, rules: as for ``sessions_of``.
+    """
+
+    def fold(histories: Histories) -> pa.RecordBatch:
+        seen = histories.events()
+        is_test = histories.rows.column("is_test").to_numpy()
+        kinds = rules.flag(histories.user, seen["t_ms"], is_test)
+        user, start_ms, end_ms, length = session_spans(histories.user, seen)
+        return batch_of(span_columns(histories.names, kinds, user, start_ms, end_ms, length), SPAN_COLUMNS)
+
+    rows = encoded(events, features.taxonomy, is_test=rules.test.sql())
+    return fold_histories(rows.select(*IN_LOG_ORDER, "t_ms", "is_test"), SPAN_COLUMNS, fold)
 
 
 def newest_clock_ms(events: DataFrame, taxonomy: Taxonomy) -> int:
@@ -166,8 +201,9 @@ def count_sessions(sessions: DataFrame) -> dict[str, int]:
 
 
 def training_rows(sessions: DataFrame) -> DataFrame:
-    """``tables.TRAINING_COLUMNS`` of the sessions that have a part, in an order that a rerun repeats."""
-    return sessions.where(sessions["split"].isin(*PARTS)).select(*TRAINING_COLUMNS).orderBy("start_ms", "user")
+    """``tables.TRAINING_COLUMNS`` of the sessions that have a part; in each file by time, so that a part is read alone."""
+    kept = sessions.where(sessions["split"].isin(*PARTS)).select(*TRAINING_COLUMNS)
+    return kept.sortWithinPartitions("start_ms", "user")
 
 
 # --- one run -----------------------------------------------------------------------------------------------------------
@@ -194,20 +230,20 @@ def build(settings: Settings, snapshot: Snapshot | None = None, as_of_ms: int | 
         newest_ms = newest_clock_ms(events, features.taxonomy)
         named, table = InForce.find(settings), settings.table(CATALOGUE)
         catalogue = spark.read.format("delta").load(table) if open_table(table) else None
-        every = sessions_of(events, features, rules, catalogue, named).persist()
-        times_ms = split_times_ms(ended(every, newest_ms))
+        spans = spans_of(events, features, rules).persist()
+        times_ms = split_times_ms(ended(spans, newest_ms))
+        counts = count_sessions(parted(spans, newest_ms, times_ms))
+        spans.unpersist()
         said = {
             **snapshot.metadata(features.hash),
             **known,
             "split_ms": times_ms,
             "traffic": msgspec.to_builtins(rules),
         }
-        sessions = parted(every, newest_ms, times_ms)
-        counts = count_sessions(sessions)
+        sessions = parted(sessions_of(events, features, rules, catalogue, named), newest_ms, times_ms)
         if named.unreadable:
             counts["catalogues_unreadable"] = named.unreadable
         overwrite(training_rows(sessions), settings.table(TRAINING_SESSIONS), said)
-        every.unpersist()
     report = Report(JOB, sum(counts.get(part, 0) for part in PARTS), watch.seconds, counts, said)
     keep(settings, report)
     return report

@@ -10,7 +10,7 @@ from lambent.encoding import encode_events, text_hash
 from lambent.events import Event
 from lambent.features import shop_features
 from lambent.fold import FoldState, fold
-from lambent.training import session_rows
+from lambent.training import session_rows, session_spans
 from tests.histories import START_MS, USERS, logs
 
 FEATURES = shop_features()
@@ -61,6 +61,18 @@ catalogues = st.dictionaries(
     st.tuples(st.sampled_from(KINDS), st.sampled_from(["a", "b", "größe"])),
     st.lists(st.floats(0, 9, width=32), min_size=len(VALUES), max_size=len(VALUES)),
 )
+
+
+@given(logs())
+def test_the_spans_of_sessions_are_those_of_their_rows(log: list[tuple[Event, int]]) -> None:
+    log = sorted(oracle.distinct(log), key=lambda one: one[0].user)
+    events = encode_events([e for e, _ in log], [at for _, at in log], FEATURES.taxonomy)
+    user = np.array([USERS.index(e.user) for e, _ in log], np.int64)
+    rows = session_rows(FEATURES, user, events.copy())
+    for found, expected in zip(
+        session_spans(user, events), (rows.user, rows.start_ms, rows.end_ms, rows.length), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
 
 
 @given(logs(), catalogues)
