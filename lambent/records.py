@@ -50,7 +50,8 @@ def encode_profiles(features: FeatureSet, profiles: Profiles, cutoff_ms: NDArray
         cutoff_ms: for each T of the snapshot at which it last changed, or one for all. That of any later snapshot would do as
             well while the user does nothing new, but so the bytes stay too.
     """
-    heads = (_HEAD.pack(VERSION, _named(features), ms) for ms in np.broadcast_to(cutoff_ms, len(profiles)).tolist())
+    name = _named(features)
+    heads = (_HEAD.pack(VERSION, name, ms) for ms in np.broadcast_to(cutoff_ms, len(profiles)).tolist())
     bodies = pack(features.profile, profiles, double=False)
     return [head + body for head, body in zip(heads, bodies, strict=True)]
 
