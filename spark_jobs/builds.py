@@ -14,7 +14,9 @@ from spark_jobs.snapshot import Snapshot
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-_SAME_ROWS = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "UNSET TBLPROPERTIES", "UPGRADE PROTOCOL")
+SAME_ROWS = (
+    "OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "UNSET TBLPROPERTIES", "CLUSTER BY", "UPGRADE PROTOCOL",
+)  # fmt: skip
 """Operations after which a table has the rows that it had before. ``maintenance`` has them say again what they found."""
 
 
@@ -58,7 +60,7 @@ class Built:
 def all_builds(table: DeltaTable) -> Iterator[Built]:
     """Every build up to the version that is open, newest first, as far back as the table's log goes."""
     for commit in commits(table):
-        if commit.get("userMetadata") and commit["operation"] not in _SAME_ROWS:
+        if commit.get("userMetadata") and commit["operation"] not in SAME_ROWS:
             yield Built.found(commit["version"], json.loads(commit["userMetadata"]))
 
 
@@ -69,7 +71,7 @@ def lineage(table: DeltaTable) -> Iterator[Built]:
         version = int(commit["version"])
         if version != wanted:
             continue
-        if commit["operation"] in _SAME_ROWS:
+        if commit["operation"] in SAME_ROWS:
             wanted = version - 1
         elif commit.get("userMetadata"):
             built = Built.found(version, json.loads(commit["userMetadata"]))

@@ -24,6 +24,7 @@ from lambent.features import FeatureSet
 from lambent.settings import Settings
 from lambent.tables import EVENTS, LOG, QUARANTINE, TRAINING_SESSIONS
 from spark_jobs import drift
+from spark_jobs.builds import SAME_ROWS
 from spark_jobs.commits import commits, last_metadata, need_table, open_table
 from spark_jobs.needed import models
 from spark_jobs.quarantine import open_rows
@@ -147,8 +148,7 @@ def null_checks(name: str, table: DeltaTable, limits: dict[str, float]) -> Itera
 
 def _written_ms(table: DeltaTable) -> int:
     """When a job wrote the table last; maintenance of it does not make it newer."""
-    said = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "CLUSTER BY")
-    return max((int(one["timestamp"]) for one in commits(table) if one["operation"] not in said), default=0)
+    return max((int(one["timestamp"]) for one in commits(table) if one["operation"] not in SAME_ROWS), default=0)
 
 
 def refused_check(settings: Settings, limits: Limits) -> Iterator[Check]:
