@@ -29,6 +29,8 @@ def compile_features(features: FeatureSet) -> Arrays:
     lookups = [(layout.column[a.name], TEXT_FIELDS.index(a.by), a.buckets) for a in features.lookups]
     recent = [(layout.column[a.name], TEXT_FIELDS.index(a.by)) for a in features.recent]
     price_level = [layout.column.get(name, -1) for name in ("view_log_price_7d", "view_7d", "view_unpriced_7d")]
+    if -1 in price_level:  # a mean of which a part is missing is none
+        price_level = [-1] * len(price_level)
     embedded = [(TEXT_FIELDS.index(name), size) for name, size in EMBEDDED.items()]
     remembers = {a.where: layout.column[a.name] for a in layout.aggregates if isinstance(a, Latest)}
     program = Program(
