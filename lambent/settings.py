@@ -64,6 +64,12 @@ class Settings(BaseSettings):
     )
     http_host: str = Field("127.0.0.1", description="Address that the server listens on.")
     http_port: int = Field(8642, ge=0, le=65535, description="Port that the server listens on.")
+    http_max_body_bytes: int = Field(
+        1024 * 1024, ge=1024, description="Bytes that the body of a request to the server may have."
+    )
+    http_max_batch: int = Field(
+        1_000, ge=1, le=100_000, description="Events or users that a request to the server may name."
+    )
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of a worker's or archiver's /metrics; 0: none.")
     stream_max_events: int = Field(
         1_000_000, ge=1_000, description="Events a partition's stream may hold before the collector answers 429."

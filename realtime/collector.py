@@ -14,9 +14,6 @@ from lambent.events import MAX_EVENT_BYTES, MAX_USER, UNDECODABLE, Event, Reject
 from lambent.products import Products
 from lambent.taxonomy import Taxonomy
 
-MAX_EVENTS = 1_000
-MAX_BODY_BYTES = 1024 * 1024
-
 _EVENT_FIELDS = {field.name: field for field in msgspec.structs.fields(Event)}
 # Event with a raw user and, where the producer's clock is not to be had, without a time.
 IncomingEvent = msgspec.defstruct(

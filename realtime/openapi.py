@@ -12,50 +12,71 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 
 import lambent
-from realtime.api import Accepted, Answer
+from lambent.settings import Settings
+from realtime.answers import Answer
 from realtime.collector import IncomingEvent
+from realtime.context import JSON, context_of
 from realtime.problems import MEDIA_TYPE, Problem
+from realtime.reading import Answers, Asked
+from realtime.sending import Accepted
 
 _REF = "#/components/schemas/{name}"
-_STRUCTS = (IncomingEvent, Accepted, Answer, Problem)
+_STRUCTS = (IncomingEvent, Accepted, Asked, Answers, Answer, Problem)
 _PROBLEMS = {
     "400": "not JSON, or a parameter that does not fit",
     "404": "no intent is known of this user",
-    "413": "too many events or bytes",
+    "408": "the body did not arrive in time",
+    "413": "too many events, users or bytes",
+    "415": "the body is compressed",
     "422": "no valid event",
     "429": "the log is full; Retry-After says when to try again",
-    "503": "the store cannot be reached, or takes nothing just now",
+    "502": "what the store holds of this user is no intent of this version",
+    "503": "the store cannot be reached, or takes nothing just now; Retry-After says when to try again",
 }
-_OF_PATH = {
-    "/v1/events": ("400", "413", "422", "429", "503"),
-    "/v1/users/{user}/intent": ("404", "503"),
-    "/readyz": ("503",),
+_BODY = ("400", "408", "413", "415", "503")
+_OF_OPERATION = {
+    "/v1/events": ("post", "202", "at least one event was taken", "Accepted", (*_BODY, "422", "429")),
+    "/v1/users/{user}/intent": ("get", "200", "the newest intent", "Answer", ("400", "404", "502", "503")),
+    "/v1/intents": ("post", "200", "one answer a user, in the request's order", "Answers", _BODY),
+    "/healthz": ("get", "200", "it runs", None, ()),
+    "/readyz": ("get", "200", "it can take events", None, ("503",)),
 }
+"""By path: its method, the status and meaning of its answer, the answer's struct (None: text), and its problems."""
 
 
-def complete(schema: dict[str, Any]) -> dict[str, Any]:
+def complete(schema: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """Litestar's description with what it cannot know: bodies that a handler reads and writes itself, from their structs."""
     _, components = msgspec.json.schema_components(_STRUCTS, ref_template=_REF)
-    schema.setdefault("components", {}).setdefault("schemas", {}).update(components)
+    schema["components"] = {**schema.get("components", {}), "schemas": components}
     for path, item in schema["paths"].items():
-        for operation in item.values():
-            for status in _OF_PATH.get(path, ()):
-                operation["responses"][status] = _response(_PROBLEMS[status], "Problem", MEDIA_TYPE)
-    events = schema["paths"]["/v1/events"]["post"]
-    events["requestBody"] = {"required": True, "content": _bodies()}
-    events["responses"]["202"] = _response("at least one event was taken", "Accepted")
-    schema["paths"]["/v1/users/{user}/intent"]["get"]["responses"]["200"] = _response("the newest intent", "Answer")
+        method, status, meaning, name, problems = _OF_OPERATION[path]
+        operation = item[method]
+        operation["description"] = operation.get("description", "").replace("``", "`")
+        answer = _response(meaning, JSON, _ref(name)) if name else _response(meaning, "text/plain", {"type": "string"})
+        refusals = {one: _response(_PROBLEMS[one], MEDIA_TYPE, _ref("Problem")) for one in problems}
+        operation["responses"] = {status: answer, **refusals}
+    schema["paths"]["/v1/events"]["post"]["requestBody"] = _events(settings.http_max_batch)
+    asked = {"allOf": [_ref("Asked"), {"properties": {"users": {"maxItems": settings.http_max_batch}}}]}
+    schema["paths"]["/v1/intents"]["post"]["requestBody"] = _body({JSON: {"schema": asked}})
     return schema
 
 
-def _bodies() -> dict[str, Any]:
-    one = {"$ref": _REF.format(name="IncomingEvent")}
-    many = {"type": "array", "items": one, "minItems": 1, "maxItems": 1000}
-    return {"application/json": {"schema": {"oneOf": [one, many]}}, "application/x-ndjson": {"schema": one}}
+def _events(most: int) -> dict[str, Any]:
+    one = _ref("IncomingEvent")
+    many = {"type": "array", "items": one, "minItems": 1, "maxItems": most}
+    return _body({JSON: {"schema": {"oneOf": [one, many]}}, "application/x-ndjson": {"schema": one}})
 
 
-def _response(description: str, name: str, media_type: str = "application/json") -> dict[str, Any]:
-    return {"description": description, "content": {media_type: {"schema": {"$ref": _REF.format(name=name)}}}}
+def _body(content: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": content}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": _REF.format(name=name)}
+
+
+def _response(meaning: str, media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": meaning, "content": {media_type: {"schema": schema}}}
 
 
 class JsonPlugin(OpenAPIRenderPlugin):
@@ -66,7 +87,7 @@ class JsonPlugin(OpenAPIRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """The JSON."""
-        return json.dumps(complete(openapi_schema)).encode()
+        return json.dumps(complete(openapi_schema, context_of(request).settings)).encode()
 
 
 class PagePlugin(OpenAPIRenderPlugin):
@@ -77,7 +98,7 @@ class PagePlugin(OpenAPIRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """The HTML."""
-        schema = complete(openapi_schema)
+        schema = complete(openapi_schema, context_of(request).settings)
         parts = [f"<h2>{html.escape(path)}</h2>{_operations(item)}" for path, item in schema["paths"].items()]
         parts += [
             f"<h2 id={name!r}>{html.escape(name)}</h2><pre>{html.escape(json.dumps(body, indent=2))}</pre>"
@@ -106,5 +127,9 @@ _PAGE = """<!doctype html>
 def openapi_config() -> OpenAPIConfig:
     """Where the description lies."""
     return OpenAPIConfig(
-        title="Lambent", version=lambent.__version__, path="/schema", render_plugins=[JsonPlugin(), PagePlugin()]
+        title="Lambent",
+        version=lambent.__version__,
+        path="/schema",
+        render_plugins=[JsonPlugin(), PagePlugin()],
+        use_handler_docstrings=True,
     )

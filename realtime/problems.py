@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -27,12 +28,31 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     errors: tuple[dict[str, Any], ...] = ()
 
 
-def respond(problem: Problem, headers: dict[str, str] | None = None) -> Response[bytes]:
+class ProblemError(Exception):
+    """Ends a request with a problem.
+
+    Args:
+        problem: what is answered.
+        headers: what is said besides.
+    """
+
+    def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(problem.title)
+        self.problem, self.headers = problem, headers
+
+
+def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response[bytes]:
     """The response that says it."""
     body = msgspec.json.encode(problem)
     return Response(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
 
+def from_problem(request: Request[Any, Any, Any], error: ProblemError) -> Response[bytes]:
+    """What a handler refuses."""
+    return respond(error.problem, error.headers)
+
+
 def from_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """What Litestar itself refuses: no such path, wrong method, a parameter that does not fit."""
-    return respond(Problem(title=type(error).__name__, status=error.status_code, detail=error.detail))
+    problem = Problem(title=type(error).__name__, status=error.status_code, detail=error.detail)
+    return respond(problem, error.headers)

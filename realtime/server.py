@@ -22,19 +22,18 @@ if TYPE_CHECKING:
 def create_app(settings: Settings, meta: Meta) -> Litestar:
     """The ASGI application on an opened store."""
     from litestar import Litestar
-    from litestar.exceptions import HTTPException
 
-    from realtime.api import HANDLERS, STORE_ERRORS, Context, failed, store_gone
+    from realtime.api import EXCEPTION_HANDLERS, HANDLERS
     from realtime.collector import Door
+    from realtime.context import Context
     from realtime.gateway import Gateway
     from realtime.known import Watch
     from realtime.openapi import openapi_config
-    from realtime.problems import from_exception
     from realtime.server_metrics import ServerMetrics
 
     gateway = Gateway(settings, meta.partitions)
     door = Door(settings.load_taxonomy(), settings.user_key_bytes(), meta.partitions)
-    context = Context(door, gateway, ServerMetrics())
+    context = Context(settings, door, gateway, ServerMetrics())
 
     async def count(response: Any) -> Any:
         context.metrics.requests.labels(str(response.status_code)).inc()
@@ -43,11 +42,8 @@ def create_app(settings: Settings, meta: Meta) -> Litestar:
     app = Litestar(
         HANDLERS,
         openapi_config=openapi_config(),
-        exception_handlers={
-            **dict.fromkeys(STORE_ERRORS, store_gone),
-            HTTPException: from_exception,
-            Exception: failed,
-        },
+        exception_handlers=EXCEPTION_HANDLERS,
+        request_max_body_size=settings.http_max_body_bytes,
         after_request=count,
         lifespan=[Watch(door, products_file(settings)).running],
         on_shutdown=[gateway.close],

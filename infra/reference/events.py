@@ -72,8 +72,8 @@ table [`quarantine`](tables.md#quarantine). Rows of files have [more reasons](ma
 {table(("reason", "what it is", "what is said, for instance"), rejections)}
 ## The intent
 
-{_first(events.Intent)} As JSON, in the key [`intent:{{p}}:USER`](keys.md), in the stream `intents:{{p}}`, and in the answers
-of `GET /v1/users/USER/intent` and `POST /v1/events?wait=MS`:
+{_first(events.Intent)} As JSON, in the key [`intent:{{p}}:USER`](keys.md), in the stream `intents:{{p}}`, and over HTTP,
+where `age_ms` beside it says how long ago the log took the event that it speaks of:
 
 ```json
 {_json(intent)}

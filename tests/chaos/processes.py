@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lambent.settings import Settings
+from pydantic import SecretStr
+
+from lambent.settings import PREFIX, Settings
 
 Process = subprocess.Popen[bytes]
 
@@ -17,12 +19,9 @@ Process = subprocess.Popen[bytes]
 def spawn(settings: Settings, *arguments: str) -> Process:
     """Start ``lambent ARGUMENTS`` on the store and folder of these settings; its log goes to a file there."""
     variables = {
-        "LAMBENT_ROOT": str(settings.root),
-        "LAMBENT_STORE_URL": settings.store_url.get_secret_value(),
-        "LAMBENT_PARTITIONS": str(settings.partitions),
-        "LAMBENT_TILE_MS": str(settings.tile_ms),
-        "LAMBENT_HTTP_PORT": str(settings.http_port),
-        "LAMBENT_STREAM_MAX_EVENTS": str(settings.stream_max_events),
+        PREFIX + name.upper(): str(value.get_secret_value() if isinstance(value, SecretStr) else value)
+        for name, value in settings
+        if name in settings.model_fields_set
     }
     python_path = str(Path(__file__).parents[2])
     with (settings.root / f"{arguments[0]}.log").open("ab") as log:

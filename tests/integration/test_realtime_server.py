@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -17,44 +16,11 @@ from realtime.doors import HttpDoor
 from realtime.replay import replay
 from realtime.server import refuse_open_address
 from tests.bad_input import cases
-from tests.chaos.processes import running
-from tests.chaos.rig import Rig, events_of, in_background, make_rig, wait_until
-from tests.valkey import Valkey, free_port, server, start_valkey, stop_valkey, valkey  # noqa: F401
+from tests.chaos.rig import Rig, events_of, make_rig, wait_until
+from tests.http_server import VIEW, post, serving, url
+from tests.valkey import free_port, start_valkey, stop_valkey
 
 pytestmark = pytest.mark.integration
-VIEW = {"user": "anna", "type": "view", "event_ms": 1_700_000_000_000}
-
-
-@pytest.fixture(scope="module")
-def rig(server: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Rig:  # noqa: F811
-    server.client.flushall()
-    folder: Path = tmp_path_factory.mktemp("server")
-    return make_rig(server, folder, http_port=free_port(), stream_max_events=1_000)
-
-
-@pytest.fixture(scope="module")
-def http(rig: Rig) -> Iterator[httpx.Client]:
-    with running(rig.settings, "server"), httpx.Client(base_url=url(rig), timeout=20) as client:
-        wait_until(lambda: answers(client))
-        end = in_background(rig.worker().run)
-        yield client
-        end()
-
-
-def url(rig: Rig) -> str:
-    return f"http://127.0.0.1:{rig.settings.http_port}"
-
-
-def answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("/readyz").status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def post(http: httpx.Client, body: object, **parameters: object) -> httpx.Response:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return http.post("/v1/events", content=content, params=parameters)  # type: ignore[arg-type]
 
 
 def test_one_object_a_list_and_json_lines_are_taken(http: httpx.Client) -> None:
@@ -71,8 +37,9 @@ def test_an_object_may_be_spread_over_several_lines(http: httpx.Client) -> None:
 
 def test_with_wait_the_intents_come_with_the_answer(http: httpx.Client, rig: Rig) -> None:
     answer = post(http, [VIEW | {"user": "dora", "id": "d1"}, VIEW | {"user": "emil", "id": "e1"}], wait=5_000).json()
-    assert [intent["event_id"] for intent in answer["intents"]] == ["d1", "e1"]
-    assert answer["intents"][0]["user"] == keys.pseudonym("dora", rig.settings.user_key_bytes())
+    assert [one["intent"]["event_id"] for one in answer["intents"]] == ["d1", "e1"]
+    assert 0 <= answer["intents"][0]["age_ms"] < 20_000
+    assert answer["intents"][0]["intent"]["user"] == keys.pseudonym("dora", rig.settings.user_key_bytes())
     found = http.get("/v1/users/dora/intent").json()
     assert found["intent"]["event_id"] == "d1"
     assert 0 <= found["age_ms"] < 20_000
@@ -129,10 +96,8 @@ def test_too_much_at_once_is_refused_whole(http: httpx.Client) -> None:
 
 def test_a_pseudonym_is_taken_as_it_is_only_when_asked_for(http: httpx.Client) -> None:
     user = "A" * 22
-    assert (
-        post(http, VIEW | {"user": user, "id": "p"}, pseudonymous="true", wait=5_000).json()["intents"][0]["user"]
-        == user
-    )
+    (answer,) = post(http, VIEW | {"user": user, "id": "p"}, pseudonymous="true", wait=5_000).json()["intents"]
+    assert answer["intent"]["user"] == user
     assert post(http, VIEW, pseudonymous="true").json()["errors"][0]["reason"] == "user"
 
 
@@ -187,8 +152,7 @@ def test_a_store_that_is_gone_is_answered_with_503_until_it_is_back(tmp_path: Pa
     port = free_port()
     own = start_valkey(tmp_path, port)
     rig = make_rig(own, tmp_path, http_port=free_port())
-    with running(rig.settings, "server"), httpx.Client(base_url=url(rig), timeout=20) as client:
-        wait_until(lambda: answers(client))
+    with serving(rig) as client:
         stop_valkey(own)
         for answer in (post(client, VIEW), client.get("/readyz"), client.get("/v1/users/anna/intent")):
             assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")

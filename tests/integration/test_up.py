@@ -235,7 +235,7 @@ def processes_below(pid: int) -> dict[int, str]:
 
 def answer(client: httpx.Client, user: str) -> Any:
     body = client.post("/v1/events", json={"user": user, "type": "view"}, params={"wait": 10_000}).json()
-    return body["intents"][0]
+    return body["intents"][0]["intent"]
 
 
 @pytest.mark.slow

@@ -1,0 +1,82 @@
+"""``GET /v1/users/USER/intent`` and ``POST /v1/intents``: what is said of one user, and of many."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import msgspec
+from litestar import Response, get, post
+
+from lambent.events import MAX_USER, UNDECODABLE
+from realtime.answers import UNREADABLE, Answer, answer, answers
+from realtime.bodies import check_count, read_body
+from realtime.context import JSON, Context, HttpRequest, context_of
+from realtime.problems import Problem, ProblemError
+from realtime.sending import Pseudonymous
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of whom intents are asked.
+
+    Attributes:
+        users: the shop's own ids, or pseudonyms where the request says so.
+    """
+
+    users: Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_USER)]], msgspec.Meta(min_length=1)]
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """What is said of the users of a request.
+
+    Attributes:
+        intents: one answer a user, in the request's order.
+    """
+
+    intents: list[Answer]
+
+
+_decode = msgspec.json.Decoder(Asked).decode
+
+
+@get("/v1/users/{user:str}/intent", media_type=JSON, summary="Read a user's intent")
+async def read_intent(request: HttpRequest, user: str, pseudonymous: Pseudonymous = False) -> Response[bytes]:
+    """The newest intent of the user whose id in the shop is ``user``; 404 while none is known.
+
+    An id with a slash in it is no path: ask ``POST /v1/intents`` for it.
+    """
+    (value,) = await _values(context_of(request), [user], pseudonymous)
+    found = answer(value, _now_ms())
+    if found.error is not None:
+        status = 502 if found.error.reason == UNREADABLE else 404
+        raise ProblemError(Problem(title=_TITLES[status], status=status, detail=found.error.detail))
+    return Response(msgspec.json.encode(found), media_type=JSON)
+
+
+_TITLES = {404: "Unknown user", 502: "Unreadable intent"}
+
+
+@post("/v1/intents", status_code=200, media_type=JSON, summary="Read many users' intents")
+async def read_intents(request: HttpRequest, pseudonymous: Pseudonymous = False) -> Response[bytes]:
+    """What is said of each user, in the request's order: an intent, or why there is none.
+
+    One request of a thousand users costs the store one round trip.
+    """
+    body = await read_body(request)
+    try:
+        asked = _decode(body)
+    except UNDECODABLE as error:
+        detail = f'{error}. Send {{"users": ["…", "…"]}}.'
+        raise ProblemError(Problem(title="Not a list of users", status=400, detail=detail)) from error
+    check_count(request, len(asked.users), "users")
+    values = await _values(context_of(request), asked.users, pseudonymous)
+    return Response(msgspec.json.encode(Answers(answers(values, _now_ms()))), media_type=JSON)
+
+
+async def _values(context: Context, users: list[str], pseudonymous: bool) -> list[bytes | None]:
+    names = users if pseudonymous else [context.door.pseudonym(user) for user in users]
+    return await context.gateway.intents(names)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
