@@ -1,30 +1,41 @@
 """Profiles as bytes: only what differs from the identity, for many users at once. All little-endian.
 
-A packed profile is ``clock_ms`` (6 bytes); then for each field of ``_fields`` a bitmap of its columns (bit 7 of byte 0 is column
-0); then for each field the marked columns' codes, in the field's bytes. A code is a whole number, 0 the identity:
+A profile is a row of codes, whole numbers of which 0 is the identity. Packed it is
 
-    count       the low byte, 1 byte; the rest, 3 bytes
-    decayed     of a published profile, 3 bytes: a float without sign, 6 bits of exponent and 18 of mantissa, for which
-                below 2^−24 is nothing; of a tile, which is added to many times, a float64
-    latest      seconds, 4 bytes; earliest as well
-    register    the 16 registers of a distinct count, half a byte each
-    recent      an entry, 6 bytes
+    clock_ms        6 bytes
+    which bytes     a bit for each byte of the bitmap: it is not 0
+    bitmap          those bytes; it has a bit for each code: it is not 0 (bit 7 of byte 0 is the first)
+    codes           those that are not 0, the small ones first, in as many bytes as follow
+
+    count           1 byte, then what is above in 3 more, which are codes of their own
+    decayed         of a published profile, 3 bytes: a float without sign, 6 bits of exponent and 18 of mantissa, for which
+                    below 2^−24 is nothing; of a tile, which is added to many times, a float64
+    latest          1 + how many seconds before the clock, modulo 2^32, in 3 bytes and 2 more; earliest as well
+    register        the 16 registers of a distinct count hold half a byte each: bit 0 of all of them in 2 codes of 1 byte,
+                    then bit 1 of all of them, and so on
+    recent          1 + an entry in which minutes before the clock, modulo 2^26, stand for its time, in 5 bytes and 2 more
+
+Decayed columns lie by half-life, the longest first, and the bit of each is that of whether it differs from the longer half-life
+before it: what has decayed to nothing at seven days has at one.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.aggregates import REGISTERS, Earliest
+from lambent.aggregates import ACT_BITS, HASH_BITS, MINUTE_MS, REGISTERS, SECOND_MS, Earliest
 from lambent.errors import DataError
+from lambent.events import MIN_EVENT_MS
 from lambent.profile import Layout, Profiles
 
 Bytes = NDArray[np.uint8]
 Codes = NDArray[np.uint64]
+Marks = NDArray[np.bool_]
 _CLOCK = 6
 """Bytes of a time in milliseconds."""
 STORED_LEAST = 2.0**-24
@@ -35,80 +46,187 @@ _CUT_BITS = 5
 """Of float32's 23 bits of mantissa so many are cut off."""
 _ORIGIN = int(np.float32(STORED_LEAST).view(np.uint32)) - (1 << _CUT_BITS)
 """Bits of float32 from which codes are counted: that of the smallest value is 1."""
+_KEY_BITS = ACT_BITS + HASH_BITS
+_MINUTES = (1 << 26) - 1
+_SECONDS = (1 << 32) - 1
+_REGISTER_BITS = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class _Field:
-    """A field: what group it is of, how many columns and bytes a code it has, and its codes of profiles.
+    """Some columns of a profile and their codes.
 
-    ``write`` adds codes to profiles in which every group is 0.
+    Attributes:
+        width: how many codes.
+        sizes: bytes of a code's parts, the lowest first; each part is a code of its own.
+        read: [n, width] codes of n profiles.
+        write: sets them in profiles whose clock is set.
+        period: a code's bit tells whether it differs from that of the code so many before; 0: from none.
     """
 
-    group: str
     width: int
-    size: int
-    read: Callable[[Profiles], Codes]
+    sizes: tuple[int, ...]
+    read: Callable[[Profiles], NDArray[np.int64] | Codes]
     write: Callable[[Profiles, Codes], None]
+    period: int = 0
 
 
 def _fields(layout: Layout, double: bool) -> list[_Field]:
     width = layout.width
     return [
-        _Field("count", width["count"], 1, lambda p: _u8(p["count"] & 0xFF), _add_to("count", 0)),
-        _Field("count", width["count"], 3, lambda p: _u8(p["count"] >> 8), _add_to("count", 8)),
-        _double(width["decayed"]) if double else _Field("decayed", width["decayed"], 3, _small, _set_small),
-        _Field("latest", width["latest"], 4, lambda p: _u8(p["latest"]), _add_to("latest", 0)),
-        _Field("earliest", width["earliest"], 4, _earliest, _set_earliest),
-        _Field("register", width["register"] // REGISTERS, REGISTERS // 2, _nibbles, _set_nibbles),
-        _Field("recent", width["recent"], 6, lambda p: _u8(p["recent"]), _add_to("recent", 0)),
+        _Field(width["count"], (1, 3), lambda p: p["count"], _set_count),
+        _decayed(layout, double),
+        _Field(width["latest"], (3, 2), lambda p: _before(p, "latest", 0), lambda p, c: _set_before(p, c, "latest", 0)),
+        _Field(
+            width["earliest"],
+            (3, 2),
+            lambda p: _before(p, "earliest", Earliest.identity),
+            lambda p, c: _set_before(p, c, "earliest", Earliest.identity),
+        ),
+        _Field(width["register"] // REGISTERS * REGISTERS * _REGISTER_BITS // 8, (1,), _planes, _set_planes),
+        _Field(width["recent"], (5, 2), _recent, _set_recent),
     ]
 
 
-def _u8(values: NDArray[np.int64]) -> Codes:
-    return np.ascontiguousarray(values).astype(np.uint64)
+def _set_count(profiles: Profiles, codes: Codes) -> None:
+    profiles["count"] = codes
 
 
-def _add_to(group: str, shift: int) -> Callable[[Profiles, Codes], None]:
+def _decayed(layout: Layout, double: bool) -> _Field:
+    order = np.argsort(-layout.half_life_of, kind="stable")
+
+    def read(profiles: Profiles) -> Codes | NDArray[np.int64]:
+        values = profiles["decayed"][:, order]
+        return values.view(np.uint64) if double else _small(values)
+
     def write(profiles: Profiles, codes: Codes) -> None:
-        profiles[group] |= codes.astype(np.int64) << shift
+        profiles["decayed"][:, order] = codes.view(np.float64) if double else _from_small(codes)
 
-    return write
-
-
-def _double(width: int) -> _Field:
-    def write(profiles: Profiles, codes: Codes) -> None:
-        profiles["decayed"] = codes.view(np.float64)
-
-    return _Field("decayed", width, 8, lambda p: np.ascontiguousarray(p["decayed"]).view(np.uint64), write)
+    period = -(-len(order) // max(len(layout.half_lives_ms), 1))
+    return _Field(len(order), (8 if double else 3,), read, write, period)
 
 
-def _small(profiles: Profiles) -> Codes:
-    bits = profiles["decayed"].astype(np.float32).view(np.uint32).astype(np.int64)
-    return np.maximum((bits - _ORIGIN + (1 << _CUT_BITS - 1)) >> _CUT_BITS, 0).astype(np.uint64)
+def _small(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    bits = values.astype(np.float32).view(np.uint32).astype(np.int64)
+    return np.maximum((bits - _ORIGIN + (1 << _CUT_BITS - 1)) >> _CUT_BITS, 0)
 
 
-def _set_small(profiles: Profiles, codes: Codes) -> None:
+def _from_small(codes: Codes) -> NDArray[np.float32]:
     floats = ((codes << np.uint64(_CUT_BITS)) + np.uint64(_ORIGIN)).astype(np.uint32).view(np.float32)
-    profiles["decayed"] = np.where(codes == 0, 0.0, floats)
+    return np.where(codes == 0, np.float32(0), floats)
 
 
-def _earliest(profiles: Profiles) -> Codes:
-    return _u8(np.where(profiles["earliest"] == Earliest.identity, 0, profiles["earliest"]))
+def _before(profiles: Profiles, group: str, identity: int) -> NDArray[np.int64]:
+    clock_s, values = profiles["clock_ms"][:, None] // SECOND_MS, profiles[group]
+    return np.where(values == identity, 0, (clock_s - values & _SECONDS) + 1)
 
 
-def _set_earliest(profiles: Profiles, codes: Codes) -> None:
-    profiles["earliest"] = np.where(codes == 0, Earliest.identity, codes.astype(np.int64))
+def _set_before(profiles: Profiles, codes: Codes, group: str, identity: int) -> None:
+    clock_s, signed = profiles["clock_ms"][:, None] // SECOND_MS, codes.astype(np.int64)
+    profiles[group] = np.where(signed == 0, identity, clock_s - (signed - 1) & _SECONDS)
 
 
-def _nibbles(profiles: Profiles) -> Codes:
-    registers = profiles["register"]
-    registers = registers.reshape(len(registers), registers.shape[1] // REGISTERS, REGISTERS // 2, 2).astype(np.uint8)
-    return np.ascontiguousarray(registers[..., 0] | registers[..., 1] << 4).view("<u8")[..., 0].astype(np.uint64)
+def _planes(profiles: Profiles) -> NDArray[np.int64]:
+    n, width = profiles["register"].shape
+    registers = profiles["register"].view(np.uint8).reshape(n, width // REGISTERS, 1, REGISTERS)
+    bits = registers >> np.arange(_REGISTER_BITS, dtype=np.uint8)[:, None] & 1
+    return np.packbits(bits, axis=3).reshape(n, width * _REGISTER_BITS // 8).astype(np.int64)
 
 
-def _set_nibbles(profiles: Profiles, codes: Codes) -> None:
-    pairs = np.ascontiguousarray(codes.astype("<u8"))[..., None].view(np.uint8)
-    profiles["register"] = np.stack([pairs & 15, pairs >> 4], axis=-1).reshape(profiles["register"].shape)
+def _set_planes(profiles: Profiles, codes: Codes) -> None:
+    n, width = profiles["register"].shape
+    planes = codes.astype(np.uint8).reshape(n, width // REGISTERS, _REGISTER_BITS, REGISTERS // 8)
+    bits = np.unpackbits(planes, axis=3) << np.arange(_REGISTER_BITS, dtype=np.uint8)[:, None]
+    profiles["register"] = np.bitwise_or.reduce(bits, axis=2).view(np.int8).reshape(n, width)
+
+
+def _recent(profiles: Profiles) -> NDArray[np.int64]:
+    entries = profiles["recent"]
+    return np.where(entries == 0, 0, _turned(profiles, entries) + 1)
+
+
+def _set_recent(profiles: Profiles, codes: Codes) -> None:
+    signed = codes.astype(np.int64)
+    profiles["recent"] = np.where(signed == 0, 0, _turned(profiles, signed - 1))
+
+
+def _turned(profiles: Profiles, entries: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Entries with minutes before the clock for minutes since 2000, and the other way round."""
+    clock = (profiles["clock_ms"][:, None] - MIN_EVENT_MS) // MINUTE_MS
+    key = entries & (1 << _KEY_BITS) - 1
+    return (clock - (entries >> _KEY_BITS) & _MINUTES) << _KEY_BITS | key
+
+
+class _Row:
+    """The row of codes of a layout: the parts of all fields, the small ones first.
+
+    Attributes:
+        fields: of the layout.
+        columns: of each field, of each of its parts, where it begins.
+        blocks: (size, first column, column after the last) of the parts of each size.
+        bitmap, fixed: bytes of the whole bitmap, and of what comes before it.
+    """
+
+    def __init__(self, layout: Layout, double: bool) -> None:
+        self.fields = _fields(layout, double)
+        self.columns = [[0] * len(field.sizes) for field in self.fields]
+        self.blocks: list[tuple[int, int, int]] = []
+        self.width = 0
+        for size in sorted({size for field in self.fields for size in field.sizes}):
+            first = self.width
+            for field, columns in zip(self.fields, self.columns, strict=True):
+                if size in field.sizes:
+                    columns[field.sizes.index(size)] = self.width
+                    self.width += field.width
+            self.blocks.append((size, first, self.width))
+        self.bitmap = -(-self.width // 8)
+        self.fixed = _CLOCK + -(-self.bitmap // 8)
+
+    def read(self, profiles: Profiles) -> Codes:
+        """[n, columns] codes of n profiles."""
+        codes = np.empty((len(profiles), self.width), np.uint64)
+        for field, columns in zip(self.fields, self.columns, strict=True):
+            whole, shift = field.read(profiles).view(np.uint64), 0
+            for size, column in zip(field.sizes, columns, strict=True):
+                part = codes[:, column : column + field.width]
+                np.bitwise_and(whole >> np.uint64(shift), np.uint64((1 << 8 * size) - 1), out=part)
+                shift += 8 * size
+        return codes
+
+    def write(self, profiles: Profiles, codes: Codes) -> None:
+        """Set the codes in profiles whose clock is set."""
+        for field, columns in zip(self.fields, self.columns, strict=True):
+            whole, shift = np.zeros((len(profiles), field.width), np.uint64), 0
+            for size, column in zip(field.sizes, columns, strict=True):
+                whole |= codes[:, column : column + field.width] << np.uint64(shift)
+                shift += 8 * size
+            field.write(profiles, whole)
+
+    def chain(self, marks: Marks) -> Marks:
+        """[n, columns] the bits of the bitmap, from which codes are not 0."""
+        chained = marks.copy()
+        for own, before in self._periods(chained, marks):
+            own ^= before
+        return chained
+
+    def unchain(self, bits: Marks) -> Marks:
+        """[n, columns] which codes are not 0, from the bits of the bitmap."""
+        marks = bits.copy()
+        for own, before in self._periods(marks, marks):
+            own ^= before
+        return marks
+
+    def _periods(self, marks: Marks, befores: Marks) -> Iterator[tuple[Marks, Marks]]:
+        """Columns of ``marks`` whose bits tell of a difference, from the first on, and those of ``befores`` before them."""
+        for field, (column, *_) in zip(self.fields, self.columns, strict=True):
+            for at in range(column + field.period, column + field.width, field.period) if field.period else ():
+                own = marks[:, at : min(at + field.period, column + field.width)]
+                yield own, befores[:, at - field.period :][:, : own.shape[1]]
+
+
+@functools.lru_cache(maxsize=16)
+def _row(layout: Layout, double: bool) -> _Row:
+    return _Row(layout, double)
 
 
 def pack(layout: Layout, profiles: Profiles, *, double: bool) -> list[bytes]:
@@ -119,21 +237,24 @@ def pack(layout: Layout, profiles: Profiles, *, double: bool) -> list[bytes]:
         profiles: [n].
         double: as tiles are stored, else as published profiles are.
     """
-    fields = _fields(layout, double)
-    codes = [field.read(profiles) for field in fields]
-    marks = [own != 0 for own in codes]
-    clocks = np.ascontiguousarray(profiles["clock_ms"].astype("<i8")).view(np.uint8).reshape(len(profiles), 8)
-    heads = np.concatenate([clocks[:, :_CLOCK], *(np.packbits(marked, axis=1) for marked in marks)], axis=1)
-    columns = [_slices(heads.tobytes(), np.full(len(profiles), heads.shape[1]))]
-    for field, own, marked in zip(fields, codes, marks, strict=True):
-        values = own[marked].astype("<u8").view(np.uint8).reshape(-1, 8)[:, : field.size]
-        columns.append(_slices(values.tobytes(), marked.sum(axis=1) * field.size))
+    row = _row(layout, double)
+    codes = row.read(profiles)
+    marks = codes != 0
+    bitmap = np.packbits(row.chain(marks), axis=1)
+    kept = bitmap != 0
+    clock = np.ascontiguousarray(profiles["clock_ms"].astype("<i8")).view(np.uint8).reshape(len(profiles), 8)
+    fixed = np.concatenate([clock[:, :_CLOCK], np.packbits(kept, axis=1)], axis=1)
+    columns = [_slices(fixed, np.full(len(profiles), row.fixed)), _slices(bitmap[kept], kept.sum(axis=1))]
+    for size, first, end in row.blocks:
+        own = marks[:, first:end]
+        values = codes[:, first:end][own].astype("<u8").view(np.uint8).reshape(-1, 8)[:, :size]
+        columns.append(_slices(values, own.sum(axis=1) * size))
     return [b"".join(parts) for parts in zip(*columns, strict=True)]
 
 
-def _slices(data: bytes, lengths: NDArray[np.int64]) -> list[bytes]:
-    ends = np.cumsum(lengths).tolist()
-    return [data[start:end] for start, end in zip([0, *ends][: len(ends)], ends, strict=True)]
+def _slices(data: Bytes, lengths: NDArray[np.int64]) -> list[bytes]:
+    joined, ends = data.tobytes(), np.cumsum(lengths).tolist()
+    return [joined[start:end] for start, end in zip([0, *ends][: len(ends)], ends, strict=True)]
 
 
 def unpack(layout: Layout, packed: Sequence[bytes], *, double: bool) -> Profiles:
@@ -145,26 +266,27 @@ def unpack(layout: Layout, packed: Sequence[bytes], *, double: bool) -> Profiles
     profiles = np.zeros(len(packed), layout.dtype)
     if not packed:
         return profiles
-    fields = _fields(layout, double)
+    row = _row(layout, double)
     lengths = np.array([len(blob) for blob in packed])
-    head = _CLOCK + sum(-(-field.width // 8) for field in fields)
-    if lengths.min() < head:
-        raise DataError(f"A packed profile has {lengths.min()} bytes; its head alone takes {head}.")
+    if lengths.min() < row.fixed:
+        raise DataError(f"A packed profile has {lengths.min()} bytes; its head alone takes {row.fixed}.")
     data = np.frombuffer(b"".join(packed), np.uint8)
     starts = np.cumsum(lengths) - lengths
-    heads = data[starts[:, None] + np.arange(head)]
-    profiles["clock_ms"] = _wide(heads[:, :_CLOCK], _CLOCK)
-    at, column = starts + head, _CLOCK
-    for field in fields:
-        size = -(-field.width // 8)
-        marked = np.unpackbits(heads[:, column : column + size], axis=1, count=field.width).astype(bool)
-        taken = marked.sum(axis=1) * field.size
-        codes = np.zeros(marked.shape, np.uint64)
-        codes[marked] = _wide(_gather(data, at, taken), field.size)
-        field.write(profiles, codes)
-        at, column = at + taken, column + size
-    if not np.array_equal(at, starts + lengths):
+    fixed = data[starts[:, None] + np.arange(row.fixed)]
+    profiles["clock_ms"] = _wide(fixed[:, :_CLOCK], _CLOCK)
+    kept = np.unpackbits(fixed[:, _CLOCK:], axis=1, count=row.bitmap).astype(bool)
+    bitmap = np.zeros(kept.shape, np.uint8)
+    at, taken = starts + row.fixed, kept.sum(axis=1)
+    bitmap[kept] = _gather(data, at, taken)
+    marks = row.unchain(np.unpackbits(bitmap, axis=1, count=row.width).astype(bool))
+    codes = np.zeros(marks.shape, np.uint64)
+    for size, first, end in row.blocks:
+        at, own = at + taken, marks[:, first:end]
+        taken = own.sum(axis=1) * size
+        codes[:, first:end][own] = _wide(_gather(data, at, taken), size)
+    if not np.array_equal(at + taken, starts + lengths):
         raise DataError("A packed profile is longer or shorter than its bitmap says.")
+    row.write(profiles, codes)
     return profiles
 
 

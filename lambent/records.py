@@ -1,11 +1,11 @@
 """The two keys of a user: the published profile and the live record, as bytes.
 
-    profile:{p}:user  = head | packed profile (float32)
+    profile:{p}:user  = head | cut-off T in ms (6 bytes) | packed profile (short floats)
     live:{p}:user     = head | fixed part | number of recent ids (uint16), each uint64
                              | for each tile: start_ms (int64), length (uint16), packed profile (float64)
 
-``head`` names the format's version, the feature set and, in a profile, a cut-off ``T``: the profile has seen all that the
-log took from the user before, and between there and the cut-off of the published snapshot there is nothing.
+``head`` names the format's version and the feature set. A profile has seen all that the log took from the user before its
+cut-off ``T``, and between there and the cut-off of the published snapshot there is nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lambent.profile import Profiles
 from lambent.sessions import session_dtype
 from lambent.taxonomy import Taxonomy
 
-VERSION = 2
+VERSION = 3
 STATE_WIDTH = 64
 """Width of the model's recurrent state, float32, kept with the session."""
 RECENT_IDS = 16
@@ -34,8 +34,9 @@ RECENT_IDS = 16
 MOST_RECENT_IDS = 1024
 """… and at most: it remembers those of the running session, which a bot's can make long."""
 
-_HEAD = struct.Struct("<B4sq")
-"""Version, the first half of the feature set's hash, cut-off."""
+_HEAD = struct.Struct("<B4s")
+"""Version, the first half of the feature set's hash."""
+_CUTOFF_BYTES = 6
 _TILE = struct.Struct("<qH")
 _COUNT = struct.Struct("<H")
 _ID = np.dtype("<u8")
@@ -50,10 +51,10 @@ def encode_profiles(features: FeatureSet, profiles: Profiles, cutoff_ms: NDArray
         cutoff_ms: for each T of the snapshot at which it last changed, or one for all. That of any later snapshot would do as
             well while the user does nothing new, but so the bytes stay too.
     """
-    name = _named(features)
-    heads = (_HEAD.pack(VERSION, name, ms) for ms in np.broadcast_to(cutoff_ms, len(profiles)).tolist())
+    head = _HEAD.pack(VERSION, _named(features))
+    cutoffs = (ms.to_bytes(_CUTOFF_BYTES, "little") for ms in np.broadcast_to(cutoff_ms, len(profiles)).tolist())
     bodies = pack(features.profile, profiles, double=False)
-    return [head + body for head, body in zip(heads, bodies, strict=True)]
+    return [head + cutoff + body for cutoff, body in zip(cutoffs, bodies, strict=True)]
 
 
 def decode_profiles(features: FeatureSet, values: Sequence[bytes | None]) -> tuple[Profiles, NDArray[np.int64]]:
@@ -65,13 +66,14 @@ def decode_profiles(features: FeatureSet, values: Sequence[bytes | None]) -> tup
     profiles = features.profile.identity(len(values))
     cutoffs_ms = np.zeros(len(values), np.int64)
     known = [i for i, value in enumerate(values) if value is not None]
-    cutoffs_ms[known] = [_check_head(features, values[i] or b"", "profile") for i in known]
-    profiles[known] = unpack(features.profile, [(values[i] or b"")[_HEAD.size :] for i in known], double=False)
+    found = [_after_head(features, value, "profile") for value in values if value is not None]
+    cutoffs_ms[known] = [int.from_bytes(after[:_CUTOFF_BYTES], "little") for after in found]
+    profiles[known] = unpack(features.profile, [after[_CUTOFF_BYTES:] for after in found], double=False)
     return profiles, cutoffs_ms
 
 
-def _check_head(features: FeatureSet, value: bytes, what: str) -> int:
-    version, feature_hash, cutoff_ms = _HEAD.unpack_from(value) if len(value) >= _HEAD.size else (0, b"", 0)
+def _after_head(features: FeatureSet, value: bytes, what: str) -> bytes:
+    version, feature_hash = _HEAD.unpack_from(value) if len(value) >= _HEAD.size else (0, b"")
     if version != VERSION:
         raise StoreError(
             f"A {what} has version {version}; this is version {VERSION}.",
@@ -82,7 +84,7 @@ def _check_head(features: FeatureSet, value: bytes, what: str) -> int:
             f"A {what} was made for features {feature_hash.hex()}…; these are {features.hash}.",
             "Run lambent publish --full, and lambent rebuild for live records.",
         )
-    return int(cutoff_ms)
+    return value[_HEAD.size :]
 
 
 def _named(features: FeatureSet) -> bytes:
@@ -119,7 +121,7 @@ class LiveRecords:
 
 def encode_live(features: FeatureSet, records: LiveRecords) -> list[bytes]:
     """[n] values of the live keys."""
-    head = _HEAD.pack(VERSION, _named(features), 0)
+    head = _HEAD.pack(VERSION, _named(features))
     flat = [tile for tiles in records.tiles for _, tile in tiles]
     packed = iter(pack(features.profile, stack(flat), double=True) if flat else [])
     recent = records.recent or [np.empty(0, _ID)] * len(records.tiles)
@@ -148,16 +150,16 @@ def decode_live(features: FeatureSet, values: Sequence[bytes | None]) -> LiveRec
     for row, value in enumerate(values):
         if value is None:
             continue
-        _check_head(features, value, "live record")
-        fixed[row] = np.frombuffer(value, dtype, count=1, offset=_HEAD.size)[0]
-        at = _HEAD.size + dtype.itemsize
-        (count,) = _COUNT.unpack_from(value, at)
-        recent[row] = np.frombuffer(value, _ID, count, at + _COUNT.size)
+        after = _after_head(features, value, "live record")
+        fixed[row] = np.frombuffer(after, dtype, count=1)[0]
+        at = dtype.itemsize
+        (count,) = _COUNT.unpack_from(after, at)
+        recent[row] = np.frombuffer(after, _ID, count, at + _COUNT.size)
         at += _COUNT.size + count * _ID.itemsize
-        while at < len(value):
-            start_ms, length = _TILE.unpack_from(value, at)
+        while at < len(after):
+            start_ms, length = _TILE.unpack_from(after, at)
             starts.append((row, start_ms))
-            bodies.append(value[at + _TILE.size : at + _TILE.size + length])
+            bodies.append(after[at + _TILE.size : at + _TILE.size + length])
             at += _TILE.size + length
     unpacked = unpack(features.profile, bodies, double=True)
     tiles: list[list[tuple[int, Profiles]]] = [[] for _ in values]

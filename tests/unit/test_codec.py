@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambent.aggregates import KINDS, MAX_RANK
+from lambent.aggregates import ACT_BITS, HASH_BITS, KINDS, MAX_RANK, MINUTE_MS, SECOND_MS
 from lambent.codec import STORED_LEAST, STORED_RELATIVE, pack, unpack
 from lambent.errors import DataError, StoreError
+from lambent.events import MIN_EVENT_MS
 from lambent.features import FeatureSet, shop_features
-from lambent.profile import Profiles
+from lambent.profile import Layout, Profiles
 from lambent.records import decode_profiles, encode_profiles
 from lambent.taxonomy import shop
 
@@ -17,10 +18,10 @@ FEATURES = shop_features()
 LAYOUT = FEATURES.profile
 
 
-def some_profiles(seed: int, users: int) -> Profiles:
+def some_profiles(seed: int, users: int, layout: Layout = LAYOUT) -> Profiles:
     """Profiles of which about half the columns are the identity."""
     random = np.random.default_rng(seed)
-    profiles = LAYOUT.identity(users)
+    profiles = layout.identity(users)
     profiles["clock_ms"] = random.integers(0, 2**41, users)
     for group, kind in KINDS.items():
         most = {"register": MAX_RANK + 1, "recent": 2**48}.get(group, 2**32)
@@ -29,10 +30,22 @@ def some_profiles(seed: int, users: int) -> Profiles:
     return profiles
 
 
-@given(st.integers(0, 2**32), st.integers(0, 5))
-def test_a_packed_profile_unpacks_to_itself(seed: int, users: int) -> None:
-    profiles = some_profiles(seed, users)
-    np.testing.assert_array_equal(unpack(LAYOUT, pack(LAYOUT, profiles, double=True), double=True), profiles)
+@given(st.integers(0, 2**32), st.integers(0, 5), st.integers(1, 5))
+def test_a_packed_profile_of_any_features_unpacks_to_itself(seed: int, users: int, each: int) -> None:
+    layout = Layout(LAYOUT.aggregates[::each])
+    profiles = some_profiles(seed, users, layout)
+    np.testing.assert_array_equal(unpack(layout, pack(layout, profiles, double=True), double=True), profiles)
+
+
+def test_what_happened_at_the_clock_and_after_it_is_remembered() -> None:
+    profiles = LAYOUT.identity(1)
+    minute = 1_000_000
+    profiles["clock_ms"] = MIN_EVENT_MS + minute * MINUTE_MS
+    clock_s = int(profiles["clock_ms"][0]) // SECOND_MS
+    profiles["latest"][:, :3] = clock_s - 2**24, clock_s, clock_s + 1
+    profiles["earliest"] = clock_s
+    profiles["recent"][:, :2] = np.array([minute + 1, minute]) << ACT_BITS + HASH_BITS
+    np.testing.assert_array_equal(unpack(LAYOUT, pack(LAYOUT, profiles, double=False), double=False), profiles)
 
 
 @given(st.lists(st.floats(0, 2.0**39), min_size=1, max_size=8))
