@@ -6,6 +6,7 @@ An unknown name is refused wherever it stands, since a misspelt setting that is 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,17 @@ PREFIX = "LAMBENT_"
 USER_KEY_BYTES = 32
 
 AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
+
+
+def _origins(text: str) -> str:
+    for one in text.split():
+        if not _ORIGIN.fullmatch(one):
+            raise ValueError(f"{one!r} is no origin, such as https://shop.example or http://localhost:3000")
+    return text
+
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
+Origins = Annotated[str, AfterValidator(_origins)]
 
 
 class Settings(BaseSettings):
@@ -70,6 +82,19 @@ class Settings(BaseSettings):
     http_max_batch: int = Field(
         1_000, ge=1, le=100_000, description="Events or users that a request to the server may name."
     )
+    http_rate_per_s: int = Field(
+        10_000,
+        ge=0,
+        description="Events and users that an API key may name in a second, at each server; 0: no limit.",
+    )
+    http_cors_origins: Origins = Field(
+        "",
+        description="Origins whose pages may call the server from a browser, with blanks between; empty: none may.",
+    )
+    api_keys: Path | None = Field(
+        None, description="JSON file of the server's API keys, hashed; default: ROOT/api-keys.json (lambent key)."
+    )
+    api_key: SecretStr | None = Field(None, description="API key that lambent replay sends to the server.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of a worker's or archiver's /metrics; 0: none.")
     stream_max_events: int = Field(
         1_000_000, ge=1_000, description="Events a partition's stream may hold before the collector answers 429."
@@ -101,6 +126,11 @@ class Settings(BaseSettings):
     def mlflow_tracking_uri(self) -> str:
         """Where MLflow keeps runs and the registry."""
         return self.mlflow_uri or f"sqlite:///{self.root / 'mlflow.db'}"
+
+    @property
+    def api_keys_file(self) -> Path:
+        """The file of the API keys."""
+        return self.api_keys or self.root / "api-keys.json"
 
     def table(self, name: str) -> str:
         """Path or URL of one Delta table."""

@@ -7,6 +7,8 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.exceptions import HTTPException
 
+from realtime.admission import SCOPE
+from realtime.api_keys import Scope
 from realtime.connection import UNAVAILABLE
 from realtime.context import HttpRequest, context_of
 from realtime.logs import fields, get_logger
@@ -31,9 +33,9 @@ async def readyz(request: HttpRequest) -> str:
     return "ok"
 
 
-@get("/metrics", media_type=CONTENT_TYPE, include_in_schema=False)
+@get("/metrics", media_type=CONTENT_TYPE, summary="What does it do?", opt={SCOPE: Scope.ADMIN})
 async def metrics(request: HttpRequest) -> Response[bytes]:
-    """For Prometheus."""
+    """Counters for Prometheus."""
     return Response(context_of(request).metrics.text(), media_type=CONTENT_TYPE)
 
 

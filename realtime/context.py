@@ -9,8 +9,10 @@ from litestar import Request
 from litestar.datastructures import State
 
 from lambent.settings import Settings
+from realtime.api_keys import Keyring
 from realtime.collector import Door
 from realtime.gateway import Gateway
+from realtime.rates import Rates
 from realtime.server_metrics import ServerMetrics
 
 HttpRequest = Request[Any, Any, State]
@@ -26,12 +28,16 @@ class Context:
         door: makes events of texts, and pseudonyms of ids.
         gateway: the store.
         metrics: what is counted.
+        keyring: the API keys.
+        rates: what each key has left.
     """
 
     settings: Settings
     door: Door
     gateway: Gateway
     metrics: ServerMetrics
+    keyring: Keyring
+    rates: Rates
 
 
 def context_of(request: Request[Any, Any, Any]) -> Context:

@@ -50,11 +50,13 @@ class HttpDoor:
 
     Args:
         url: of the server, e.g. ``http://127.0.0.1:8642``.
+        key: an API key; None: the server asks for none.
         pseudonymous: users are pseudonyms already; set it to False to replay raw lines with the shop's own user ids.
     """
 
-    def __init__(self, url: str, *, pseudonymous: bool = True) -> None:
-        self._client = httpx.Client(base_url=url, timeout=30)
+    def __init__(self, url: str, *, key: str | None = None, pseudonymous: bool = True) -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._client = httpx.Client(base_url=url, timeout=30, headers=headers)
         self._path = f"/v1/events?pseudonymous={str(pseudonymous).lower()}"
 
     def send(self, items: Sequence[Item]) -> Verdict:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import json
-from typing import Any
+import re
+from typing import Any, NamedTuple
 
 import msgspec
 from litestar import Request
@@ -12,10 +13,12 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 
 import lambent
-from lambent.settings import Settings
+from realtime.admission import SCOPE
 from realtime.answers import Answer
+from realtime.api import HANDLERS
+from realtime.api_keys import Scope
 from realtime.collector import IncomingEvent
-from realtime.context import JSON, context_of
+from realtime.context import JSON, Context, context_of
 from realtime.problems import MEDIA_TYPE, Problem
 from realtime.reading import Answers, Asked
 from realtime.sending import Accepted
@@ -24,41 +27,85 @@ _REF = "#/components/schemas/{name}"
 _STRUCTS = (IncomingEvent, Accepted, Asked, Answers, Answer, Problem)
 _PROBLEMS = {
     "400": "not JSON, or a parameter that does not fit",
+    "401": "no API key, or none of this server",
+    "403": "the API key has not the scope",
     "404": "no intent is known of this user",
     "408": "the body did not arrive in time",
     "413": "too many events, users or bytes",
     "415": "the body is compressed",
     "422": "no valid event",
-    "429": "the log is full; Retry-After says when to try again",
+    "429": "too many requests with this API key, or the log is full",
     "502": "what the store holds of this user is no intent of this version",
-    "503": "the store cannot be reached, or takes nothing just now; Retry-After says when to try again",
+    "503": "the store cannot be reached, or takes nothing just now",
 }
+_TELLING = {"401": "WWW-Authenticate", "403": "WWW-Authenticate", "429": "Retry-After", "503": "Retry-After"}
+"""By status: the header that says more."""
 _BODY = ("400", "408", "413", "415", "503")
-_OF_OPERATION = {
-    "/v1/events": ("post", "202", "at least one event was taken", "Accepted", (*_BODY, "422", "429")),
-    "/v1/users/{user}/intent": ("get", "200", "the newest intent", "Answer", ("400", "404", "502", "503")),
-    "/v1/intents": ("post", "200", "one answer a user, in the request's order", "Answers", _BODY),
-    "/healthz": ("get", "200", "it runs", None, ()),
-    "/readyz": ("get", "200", "it can take events", None, ("503",)),
+_SCOPED = ("401", "403", "429")
+_TEXT = {"type": "string"}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": _REF.format(name=name)}
+
+
+class _Operation(NamedTuple):
+    method: str
+    status: str
+    meaning: str
+    media_type: str
+    schema: dict[str, str]
+    problems: tuple[str, ...]
+
+
+_OPERATIONS = {
+    "/v1/events": _Operation("post", "202", "at least one event was taken", JSON, _ref("Accepted"), (*_BODY, "422")),
+    "/v1/users/{user}/intent": _Operation(
+        "get", "200", "the newest intent", JSON, _ref("Answer"), ("400", "404", "502", "503")
+    ),
+    "/v1/intents": _Operation("post", "200", "one answer a user, in the request's order", JSON, _ref("Answers"), _BODY),
+    "/healthz": _Operation("get", "200", "it runs", "text/plain", _TEXT, ()),
+    "/readyz": _Operation("get", "200", "it can take events", "text/plain", _TEXT, ("503",)),
+    "/metrics": _Operation("get", "200", "in Prometheus's text format", "text/plain", _TEXT, ()),
 }
-"""By path: its method, the status and meaning of its answer, the answer's struct (None: text), and its problems."""
+"""By path: what a handler that writes its own responses cannot tell Litestar."""
+_SCOPES: dict[str, Scope | None] = {
+    re.sub(r":\w+}", "}", path): handler.opt.get(SCOPE) for handler in HANDLERS for path in handler.paths
+}
+_KEY = "api_key"
+_SCHEMES = {
+    _KEY: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key with the operation's scope (`lambent key create`); asked for where the server has keys.",
+    }
+}
 
 
-def complete(schema: dict[str, Any], settings: Settings) -> dict[str, Any]:
+def complete(schema: dict[str, Any], context: Context) -> dict[str, Any]:
     """Litestar's description with what it cannot know: bodies that a handler reads and writes itself, from their structs."""
     _, components = msgspec.json.schema_components(_STRUCTS, ref_template=_REF)
-    schema["components"] = {**schema.get("components", {}), "schemas": components}
+    schema["components"] = {"schemas": components, "securitySchemes": _SCHEMES}
     for path, item in schema["paths"].items():
-        method, status, meaning, name, problems = _OF_OPERATION[path]
-        operation = item[method]
-        operation["description"] = operation.get("description", "").replace("``", "`")
-        answer = _response(meaning, JSON, _ref(name)) if name else _response(meaning, "text/plain", {"type": "string"})
-        refusals = {one: _response(_PROBLEMS[one], MEDIA_TYPE, _ref("Problem")) for one in problems}
-        operation["responses"] = {status: answer, **refusals}
-    schema["paths"]["/v1/events"]["post"]["requestBody"] = _events(settings.http_max_batch)
-    asked = {"allOf": [_ref("Asked"), {"properties": {"users": {"maxItems": settings.http_max_batch}}}]}
+        _complete(item[_OPERATIONS[path].method], path, keys=context.keyring.asked)
+    most = context.settings.http_max_batch
+    schema["paths"]["/v1/events"]["post"]["requestBody"] = _events(most)
+    asked = {"allOf": [_ref("Asked"), {"properties": {"users": {"maxItems": most}}}]}
     schema["paths"]["/v1/intents"]["post"]["requestBody"] = _body({JSON: {"schema": asked}})
     return schema
+
+
+def _complete(operation: dict[str, Any], path: str, *, keys: bool) -> None:
+    told, scope = _OPERATIONS[path], _SCOPES[path]
+    problems = (*told.problems, *(_SCOPED if scope else ()))
+    answers = {told.status: _response(told.meaning, told.media_type, told.schema)}
+    answers |= {one: _response(_PROBLEMS[one], MEDIA_TYPE, _ref("Problem")) for one in sorted(problems)}
+    for status, header in _TELLING.items():
+        if status in problems:
+            answers[status]["headers"] = {header: {"schema": _TEXT}}
+    operation["description"] = operation.get("description", "").replace("``", "`")
+    operation["responses"] = answers
+    operation["security"] = [{_KEY: [str(scope)]}] if scope and keys else []
 
 
 def _events(most: int) -> dict[str, Any]:
@@ -69,10 +116,6 @@ def _events(most: int) -> dict[str, Any]:
 
 def _body(content: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": content}
-
-
-def _ref(name: str) -> dict[str, str]:
-    return {"$ref": _REF.format(name=name)}
 
 
 def _response(meaning: str, media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +130,7 @@ class JsonPlugin(OpenAPIRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """The JSON."""
-        return json.dumps(complete(openapi_schema, context_of(request).settings)).encode()
+        return json.dumps(complete(openapi_schema, context_of(request))).encode()
 
 
 class PagePlugin(OpenAPIRenderPlugin):
@@ -98,7 +141,7 @@ class PagePlugin(OpenAPIRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """The HTML."""
-        schema = complete(openapi_schema, context_of(request).settings)
+        schema = complete(openapi_schema, context_of(request))
         parts = [f"<h2>{html.escape(path)}</h2>{_operations(item)}" for path, item in schema["paths"].items()]
         parts += [
             f"<h2 id={name!r}>{html.escape(name)}</h2><pre>{html.escape(json.dumps(body, indent=2))}</pre>"

@@ -9,7 +9,9 @@ import msgspec
 from litestar import Response, get, post
 
 from lambent.events import MAX_USER, UNDECODABLE
+from realtime.admission import SCOPE, charge
 from realtime.answers import UNREADABLE, Answer, answer, answers
+from realtime.api_keys import Scope
 from realtime.bodies import check_count, read_body
 from realtime.context import JSON, Context, HttpRequest, context_of
 from realtime.problems import Problem, ProblemError
@@ -39,7 +41,7 @@ class Answers(msgspec.Struct, frozen=True):
 _decode = msgspec.json.Decoder(Asked).decode
 
 
-@get("/v1/users/{user:str}/intent", media_type=JSON, summary="Read a user's intent")
+@get("/v1/users/{user:str}/intent", media_type=JSON, summary="Read a user's intent", opt={SCOPE: Scope.READ})
 async def read_intent(request: HttpRequest, user: str, pseudonymous: Pseudonymous = False) -> Response[bytes]:
     """The newest intent of the user whose id in the shop is ``user``; 404 while none is known.
 
@@ -56,7 +58,7 @@ async def read_intent(request: HttpRequest, user: str, pseudonymous: Pseudonymou
 _TITLES = {404: "Unknown user", 502: "Unreadable intent"}
 
 
-@post("/v1/intents", status_code=200, media_type=JSON, summary="Read many users' intents")
+@post("/v1/intents", status_code=200, media_type=JSON, summary="Read many users' intents", opt={SCOPE: Scope.READ})
 async def read_intents(request: HttpRequest, pseudonymous: Pseudonymous = False) -> Response[bytes]:
     """What is said of each user, in the request's order: an intent, or why there is none.
 
@@ -69,6 +71,7 @@ async def read_intents(request: HttpRequest, pseudonymous: Pseudonymous = False)
         detail = f'{error}. Send {{"users": ["…", "…"]}}.'
         raise ProblemError(Problem(title="Not a list of users", status=400, detail=detail)) from error
     check_count(request, len(asked.users), "users")
+    charge(request, len(asked.users))
     values = await _values(context_of(request), asked.users, pseudonymous)
     return Response(msgspec.json.encode(Answers(answers(values, _now_ms()))), media_type=JSON)
 

@@ -140,7 +140,8 @@ def open_door(via: str, settings: Settings) -> Door:
     from realtime.doors import BothDoors, HttpDoor, StreamDoor
     from realtime.store import open_store
 
-    http = HttpDoor(f"http://{settings.http_host}:{settings.http_port}")
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    http = HttpDoor(f"http://{settings.http_host}:{settings.http_port}", key=key)
     if via == "http":
         return http
     store, meta = open_store(settings)

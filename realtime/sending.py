@@ -15,7 +15,9 @@ from litestar.params import Parameter
 
 from lambent.errors import UsageError
 from lambent.events import Rejection
+from realtime.admission import SCOPE, charge
 from realtime.answers import NOT_YET, Answer, answers, no_answer
+from realtime.api_keys import Scope
 from realtime.bodies import check_count, read_body
 from realtime.collector import Taken, split_body
 from realtime.context import JSON, Context, HttpRequest, context_of
@@ -52,7 +54,7 @@ class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
     intents: list[Answer] | None = None
 
 
-@post("/v1/events", status_code=202, media_type=JSON, summary="Send events")
+@post("/v1/events", status_code=202, media_type=JSON, summary="Send events", opt={SCOPE: Scope.WRITE})
 async def send_events(
     request: HttpRequest,
     wait: Annotated[int, Parameter(ge=0, le=MAX_WAIT_MS, description="Wait so many ms for the intents.")] = 0,
@@ -68,6 +70,7 @@ async def send_events(
     except UsageError as error:
         raise ProblemError(Problem(title="Not a list of events", status=400, detail=str(error))) from error
     check_count(request, len(texts), "events")
+    charge(request, len(texts))
     with context.metrics.seconds.time():
         return await _take(context, context.door.take(texts, pseudonymous=pseudonymous), wait)
 

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import ipaddress
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lambent.cli import Command
 from lambent.errors import UsageError
@@ -15,36 +15,43 @@ from lambent.settings import Settings
 
 if TYPE_CHECKING:
     from litestar import Litestar
+    from litestar.config.cors import CORSConfig
+    from litestar.types import Message, Scope
 
+    from realtime.api_keys import Keyring
     from realtime.store import Meta
 
 
-def create_app(settings: Settings, meta: Meta) -> Litestar:
+def create_app(settings: Settings, meta: Meta, keyring: Keyring) -> Litestar:
     """The ASGI application on an opened store."""
     from litestar import Litestar
 
+    from realtime.admission import admit
     from realtime.api import EXCEPTION_HANDLERS, HANDLERS
     from realtime.collector import Door
     from realtime.context import Context
     from realtime.gateway import Gateway
     from realtime.known import Watch
     from realtime.openapi import openapi_config
+    from realtime.rates import Rates
     from realtime.server_metrics import ServerMetrics
 
     gateway = Gateway(settings, meta.partitions)
     door = Door(settings.load_taxonomy(), settings.user_key_bytes(), meta.partitions)
-    context = Context(settings, door, gateway, ServerMetrics())
+    context = Context(settings, door, gateway, ServerMetrics(), keyring, Rates(settings.http_rate_per_s))
 
-    async def count(response: Any) -> Any:
-        context.metrics.requests.labels(str(response.status_code)).inc()
-        return response
+    async def count(message: Message, _: Scope) -> None:
+        if message["type"] == "http.response.start":
+            context.metrics.requests.labels(str(message["status"])).inc()
 
     app = Litestar(
         HANDLERS,
         openapi_config=openapi_config(),
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=settings.http_max_body_bytes,
-        after_request=count,
+        guards=[admit],
+        cors_config=_cors(settings.http_cors_origins.split()),
+        before_send=[count],
         lifespan=[Watch(door, products_file(settings)).running],
         on_shutdown=[gateway.close],
     )
@@ -52,30 +59,44 @@ def create_app(settings: Settings, meta: Meta) -> Litestar:
     return app
 
 
-def refuse_open_address(host: str) -> None:
-    """There are no API keys yet, so nobody beyond this machine may reach the server.
+def _cors(origins: list[str]) -> CORSConfig | None:
+    """What a browser may be told; None says nothing, so that no page of another origin reads an answer."""
+    from litestar.config.cors import CORSConfig
+
+    if not origins:
+        return None
+    return CORSConfig(
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["authorization", "content-type", "last-event-id"],
+        expose_headers=["retry-after"],
+    )
+
+
+def refuse_open_address(host: str, keys: int) -> None:
+    """Without an API key nobody beyond this machine may reach the server.
 
     Raises:
-        UsageError: the address is not loopback.
+        UsageError: the address is not loopback, and there are no keys.
     """
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = False
-    if not loopback:
+    if not loopback and not keys:
         raise UsageError(
-            f"The server does not listen on {host}: it knows no API keys yet, so anybody could read intents there.",
-            "Set LAMBENT_HTTP_HOST to 127.0.0.1.",
+            f"The server does not listen on {host} without API keys: anybody could read intents there.",
+            "Make one (lambent key create --help), or set LAMBENT_HTTP_HOST to 127.0.0.1.",
         )
 
 
-async def serve(settings: Settings, meta: Meta) -> None:
+async def serve(settings: Settings, meta: Meta, keyring: Keyring) -> None:
     """Serve until SIGTERM or SIGINT."""
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
     server = Server(
-        create_app(settings, meta),
+        create_app(settings, meta, keyring),
         address=settings.http_host,
         port=settings.http_port,
         interface=Interfaces.ASGI,
@@ -94,15 +115,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> None:
     """Serve until told to stop."""
+    from realtime.api_keys import Keyring
     from realtime.logs import fields, get_logger, start_logging
     from realtime.store import open_store
 
     start_logging()
-    refuse_open_address(settings.http_host)
+    keyring = Keyring(settings.api_keys_file)
+    refuse_open_address(settings.http_host, len(keyring))
     _, meta = open_store(settings)
     log = get_logger("server")
-    log.info(fields("started", url=f"http://{settings.http_host}:{settings.http_port}", partitions=meta.partitions))
-    asyncio.run(serve(settings, meta))
+    url = f"http://{settings.http_host}:{settings.http_port}"
+    log.info(fields("started", url=url, partitions=meta.partitions, keys=len(keyring) if keyring.asked else "none"))
+    asyncio.run(serve(settings, meta, keyring))
     log.info(fields("stopped"))
 
 

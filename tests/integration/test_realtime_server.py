@@ -163,7 +163,8 @@ def test_a_store_that_is_gone_is_answered_with_503_until_it_is_back(tmp_path: Pa
 
 def test_an_address_beyond_this_machine_is_refused_in_words() -> None:
     for host in ("0.0.0.0", "192.168.1.5", "::", "shop.example"):
-        with pytest.raises(UsageError, match="no API keys yet"):
-            refuse_open_address(load_settings(http_host=host).http_host)
+        with pytest.raises(UsageError, match="without API keys"):
+            refuse_open_address(load_settings(http_host=host).http_host, 0)
     for host in ("127.0.0.1", "::1", "localhost"):
-        refuse_open_address(host)
+        refuse_open_address(host, 0)
+    refuse_open_address("0.0.0.0", 1)
