@@ -1,13 +1,14 @@
 """Mergeable aggregates: one declaration each, which batch, worker, table, store and model all read.
 
 An aggregate is a commutative monoid over single events: the declaration says which events count and what one is worth;
-nothing else is ever needed, so batch and live cannot differ. Values that decay are kept as of the user's clock:
+nothing else is ever needed, so batch and live cannot differ. A fact is one over what is told of the user besides. Values that decay are kept as of the user's clock:
 ``decayed(h) = Σ value · 2^(−age/h)``. ``kernel`` follows the declarations, ``oracle`` says slowly what they mean.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,6 +32,8 @@ ACT_BITS, HASH_BITS = 2, 20
 """Of an entry. With 20 bits one product in 130,000 is taken for one of the eight that a user has seen."""
 Block = NDArray[Any]
 """[n, width]: the values of an aggregate for n users."""
+Clock = NDArray[np.int64]
+Members = Sequence["Aggregate"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,13 +81,14 @@ class Aggregate:
         return (self.name,) if self.width == 1 else tuple(f"{self.name}[{column}]" for column in range(self.width))
 
     @staticmethod
-    def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
+    def finalize(block: Block, clock_ms: Clock, weight: Block, members: Members) -> Block:
         """[n, features] model features of all aggregates of this kind, side by side.
 
         Args:
             block: [n, columns] their values.
             clock_ms: [n] the time asked for.
             weight: [n, columns] for values that decay, ``2^(−age/h)`` from the profile's clock to the time asked for.
+            members: the aggregates, in the order of their columns.
         """
         return np.log1p(block)
 
@@ -115,7 +119,7 @@ class Latest(Aggregate):
     group: ClassVar[str] = "latest"
 
     @staticmethod
-    def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
+    def finalize(block: Block, clock_ms: Clock, weight: Block, members: Members) -> Block:
         age_ms = np.maximum(clock_ms[:, None] - block * SECOND_MS, 0)
         return np.where(block == Latest.identity, 0.0, np.exp2(-age_ms / WEEK_MS))
 
@@ -127,7 +131,7 @@ class Earliest(Aggregate):
     group: ClassVar[str] = "earliest"
 
     @staticmethod
-    def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
+    def finalize(block: Block, clock_ms: Clock, weight: Block, members: Members) -> Block:
         known = block != Earliest.identity
         age_ms = clock_ms[:, None] - np.where(known, block, 0) * SECOND_MS
         return np.where(known, np.log1p(np.maximum(age_ms, 0) / DAY_MS), 0.0)
@@ -150,7 +154,7 @@ class Decayed(Aggregate):
     group: ClassVar[str] = "decayed"
 
     @staticmethod
-    def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
+    def finalize(block: Block, clock_ms: Clock, weight: Block, members: Members) -> Block:
         return np.log1p(block * weight)
 
 
@@ -190,7 +194,7 @@ class Distinct(Aggregate):
         return (self.name,)
 
     @staticmethod
-    def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
+    def finalize(block: Block, clock_ms: Clock, weight: Block, members: Members) -> Block:
         registers = block.reshape(len(block), block.shape[1] // REGISTERS, REGISTERS)
         raw = 0.673 * REGISTERS**2 / np.exp2(-registers.astype(np.float64)).sum(axis=2)
         empty = (registers == 0).sum(axis=2)
@@ -227,7 +231,7 @@ class Recent(Aggregate):
         return f"{self.name}_held", f"{self.name}_newest"
 
     @staticmethod
-    def finalize(block: Block, clock_ms: NDArray[np.int64], weight: Block) -> Block:
+    def finalize(block: Block, clock_ms: Clock, weight: Block, members: Members) -> Block:
         entries = block.reshape(len(block), block.shape[1] // RECALLED, RECALLED)
         held = np.log1p(((entries != 0) & (act_of(entries) == 0)).sum(axis=2))
         newest = entries.max(axis=2)
@@ -261,7 +265,3 @@ class Ratio:
     of: str
     per: str
     less: str = ""
-
-
-KINDS: dict[str, type[Aggregate]] = {kind.group: kind for kind in (Count, Decayed, Latest, Earliest, Distinct, Recent)}
-"""What the values of each block of a profile are, in the blocks' order."""

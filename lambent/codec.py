@@ -14,6 +14,7 @@ A profile is a row of codes, whole numbers of which 0 is the identity. Packed it
     register        the 16 registers of a distinct count hold half a byte each: bit 0 of all of them in 2 codes of 1 byte,
                     then bit 1 of all of them, and so on
     recent          1 + an entry in which minutes before the clock, modulo 2^26, stand for its time, in 5 bytes and 2 more
+    fact            as count
 
 Decayed columns lie by half-life, the longest first, and the bit of each is that of whether it differs from the longer half-life
 before it: what has decayed to nothing at seven days has at one.
@@ -74,7 +75,7 @@ class _Field:
 def _fields(layout: Layout, double: bool) -> list[_Field]:
     width = layout.width
     return [
-        _Field(width["count"], (1, 3), lambda p: p["count"], _set_count),
+        _Field(width["count"], (1, 3), lambda p: p["count"], _set("count")),
         _decayed(layout, double),
         _Field(width["latest"], (3, 2), lambda p: _before(p, "latest", 0), lambda p, c: _set_before(p, c, "latest", 0)),
         _Field(
@@ -85,11 +86,15 @@ def _fields(layout: Layout, double: bool) -> list[_Field]:
         ),
         _Field(width["register"] // REGISTERS * REGISTERS * _REGISTER_BITS // 8, (1,), _planes, _set_planes),
         _Field(width["recent"], (5, 2), _recent, _set_recent),
+        _Field(width["fact"], (1, 3), lambda p: p["fact"], _set("fact")),
     ]
 
 
-def _set_count(profiles: Profiles, codes: Codes) -> None:
-    profiles["count"] = codes
+def _set(group: str) -> Callable[[Profiles, Codes], None]:
+    def write(profiles: Profiles, codes: Codes) -> None:
+        profiles[group] = codes
+
+    return write
 
 
 def _decayed(layout: Layout, double: bool) -> _Field:

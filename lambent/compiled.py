@@ -76,7 +76,7 @@ _EVENTS = types.Tuple(
         types.UniTuple(_array(types.uint32), len(TEXT_FIELDS)),
     )
 )
-_PROFILES = types.Tuple((_I8, _I8_2, _F8_2, _I8_2, _I8_2, _array(types.int8, 2), _I8_2))
+_PROFILES = types.Tuple((_I8, _I8_2, _F8_2, _I8_2, _I8_2, _array(types.int8, 2), _I8_2, _I8_2))
 _SESSIONS = types.Tuple(
     (_I8, _I8, _I8, _array(types.uint32), _array(types.uint16, 2), _array(types.uint64), _array(types.uint64))
 )

@@ -28,6 +28,7 @@ from lambent.aggregates import (
 )
 from lambent.catalogue import KINDS, VALUES
 from lambent.errors import SettingsError
+from lambent.facts import Choice, Fact, Since
 from lambent.profile import Layout
 from lambent.sessions import GAP_MS, HORIZON_MS, session_dtype
 from lambent.taxonomy import Taxonomy, shop
@@ -79,6 +80,9 @@ def declare(taxonomy: Taxonomy) -> tuple[Aggregate, ...]:
         Rhythm("weekdays", ALL, bucket_ms=DAY_MS, buckets=7),
         *(Distinct(f"distinct_{by}", by=by) for by in ("product", "category")),
         *(Recent(name, acts=acts, by=by) for name, (acts, by) in RECENT.items() if acts[0] in names),
+        Choice("age_band", values=taxonomy.users.age_band),
+        Choice("gender", values=taxonomy.users.gender),
+        Since("member_since_s", of="member_since_ms"),
     )
 
 
@@ -116,6 +120,7 @@ class FeatureSet:
         self.session_dtype = session_dtype(taxonomy)
         by_name = {a.name: a for a in self.profile.aggregates}
         self.lookups = tuple(a for name in LOOKUPS if isinstance(a := by_name.get(name), Affinity))
+        self.facts = tuple(a for a in self.profile.aggregates if isinstance(a, Fact))
         self.recent = tuple(a for a in self.profile.aggregates if isinstance(a, Recent))
 
     @functools.cached_property

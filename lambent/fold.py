@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lambent import compiled
 from lambent.encoding import Events
+from lambent.facts import Spans
 from lambent.features import FeatureSet
 from lambent.profile import Profiles
 from lambent.program import compile_features
@@ -87,7 +88,9 @@ class Steps:
             )  # fmt: skip
 
 
-def fold(features: FeatureSet, state: FoldState, user: Rows, events: Events, tile_ms: int = 0) -> Steps:
+def fold(
+    features: FeatureSet, state: FoldState, user: Rows, events: Events, tile_ms: int = 0, told: Spans | None = None
+) -> Steps:
     """Fold events into the state; returns what the model sees of them.
 
     Args:
@@ -96,6 +99,8 @@ def fold(features: FeatureSet, state: FoldState, user: Rows, events: Events, til
         user: [m] index of each event's user.
         events: [m] each user's events in the log's order, without duplicates; ``opens`` and ``late`` are set here.
         tile_ms: tile width on the ingest clock; 0 means one tile for all.
+        told: what was told of the users besides, for histories as a whole: a session is shown the facts of when the log took
+            its first event, instead of the profile's.
     """
     for profiles in (state.base, state.tile):
         np.maximum(state.sessions["clock_ms"], profiles["clock_ms"], out=state.sessions["clock_ms"])
@@ -114,6 +119,9 @@ def fold(features: FeatureSet, state: FoldState, user: Rows, events: Events, til
         (starts, ids, floats, count, profile_ms, profile_blocks(sessions)),
     )  # fmt: skip
     state.finished += [(int(ended_user[k]), int(ended_start_ms[k]), tiles[k : k + 1].copy()) for k in range(ended)]
+    if told is not None:
+        first = np.flatnonzero(starts)
+        sessions["fact"][:began] = told.as_of(user[first], events["ingest_ms"][first])
     profile = layout.finalize(sessions[:began], profile_ms[:began])
     return Steps(np.flatnonzero(kept), user[kept], starts[kept], profile, ids[kept], floats[kept], count[kept])
 

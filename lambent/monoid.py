@@ -18,7 +18,7 @@ from lambent.views import Array, Events, Profiles, Program
 NEVER_SEEN = np.iinfo(np.int64).max
 """Identity of the earliest time."""
 COUNT, DECAYED, LATEST, EARLIEST, REGISTER, RECENT = range(6)
-"""Kinds of operation: the blocks of a profile, in their order (``aggregates.KINDS``)."""
+"""Kinds of operation: the blocks of a profile, in their order (``profile.KINDS``)."""
 ANY_MARK, OPENS, LATE, DECIDES = range(4)
 ONE, PRICE, DWELL, UNPRICED = range(4)
 """What an event is worth: 1, log(1 + x) of one of its numbers, or 1 where it has no price."""
@@ -174,6 +174,8 @@ def _move_clock(program: Program, profiles: Profiles, u: int, to_ms: int, scratc
 @njit
 def merge(program: Program, into: Profiles, to: int, other: Profiles, at: int, scratch: Array) -> None:
     """Merge one profile into another."""
+    for column in range(into.fact.shape[1]):
+        into.fact[to, column] = max(into.fact[to, column], other.fact[at, column])
     if other.clock_ms[at] == NEVER_MS:
         return
     _move_clock(program, into, to, other.clock_ms[at], scratch)
@@ -202,12 +204,13 @@ def copy(source: Profiles, u: int, into: Profiles, to: int) -> None:
     into.earliest[to, :] = source.earliest[u, :]
     into.register[to, :] = source.register[u, :]
     into.recent[to, :] = source.recent[u, :]
+    into.fact[to, :] = source.fact[u, :]
     into.decayed[to, :] = source.decayed[u, :]
 
 
 @njit
 def clear(profiles: Profiles, u: int) -> None:
-    """Back to the identity."""
+    """Back to the identity, but for the facts: they are no history."""
     profiles.clock_ms[u] = NEVER_MS
     profiles.count[u, :] = 0
     profiles.latest[u, :] = 0

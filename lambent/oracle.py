@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from lambent.aggregates import Affinity, Aggregate, Decayed, Distinct, Earliest,
 from lambent.catalogue import KINDS, VALUES
 from lambent.encoding import text_hash
 from lambent.events import MIN_EVENT_MS, Event
+from lambent.facts import Choice, Fact
 from lambent.features import FeatureSet
 from lambent.profile import Profiles
 from lambent.sessions import GAP_MS, HORIZON_MS
@@ -31,6 +32,10 @@ class Seen(NamedTuple):
     late: bool
     clock_ms: int
     decides: str
+
+
+Told = Mapping[str, Any]
+"""A row of the table ``users``."""
 
 
 def distinct(log: Iterable[tuple[Event, int]]) -> list[tuple[Event, int]]:
@@ -63,16 +68,27 @@ def mark(features: FeatureSet, log: Iterable[tuple[Event, int]]) -> list[Seen]:
     return seen
 
 
-def profile(features: FeatureSet, seen: list[Seen]) -> Profiles:
-    """[1] the profile of one user's marked events."""
+def profile(features: FeatureSet, seen: list[Seen], told: Told | None = None) -> Profiles:
+    """[1] the profile of one user's marked events, and of what is told of the user besides."""
     row = features.profile.identity(1)
+    for fact in features.facts:
+        features.profile.block(row, fact)[0] = _code(fact, (told or {}).get(fact.column))
     if not seen:
         return row
     clock_ms = max(one.t_ms for one in seen)
     row["clock_ms"] = clock_ms
     for aggregate in features.profile.aggregates:
-        features.profile.block(row, aggregate)[0] = _value(aggregate, seen, clock_ms)
+        if not isinstance(aggregate, Fact):
+            features.profile.block(row, aggregate)[0] = _value(aggregate, seen, clock_ms)
     return row
+
+
+def _code(fact: Fact, value: Any) -> int:
+    if value is None:
+        return 0
+    if isinstance(fact, Choice):
+        return [*fact.values, value].index(value) + 1
+    return min(max(int(value / 1000), 1), 4_294_967_295)
 
 
 def _counts(aggregate: Aggregate, one: Seen) -> bool:

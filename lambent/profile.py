@@ -6,15 +6,21 @@ All operations take arrays of users. Aggregates of one kind lie in one block. ``
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.aggregates import KINDS, Aggregate, Block, Ratio
+from lambent.aggregates import Aggregate, Block, Count, Decayed, Distinct, Earliest, Latest, Ratio, Recent
+from lambent.facts import Fact
 
 Profiles = NDArray[np.void]
 """A structured array of ``Layout.dtype``."""
+KINDS: dict[str, type[Aggregate]] = {
+    kind.group: kind for kind in (Count, Decayed, Latest, Earliest, Distinct, Recent, Fact)
+}
+"""What the values of each block are, in the blocks' order."""
 LEAST_WEIGHT = 0.01
 """A mean over less than this is none."""
 
@@ -28,6 +34,7 @@ class Layout:
 
     Attributes:
         column: where each aggregate's block begins in that of its kind.
+        members: of each kind the aggregates, in the order of their columns.
         width: of each kind's block.
         half_lives_ms: the different half-lives, and half_life_of: [width of the decayed block] which of them.
     """
@@ -39,10 +46,11 @@ class Layout:
         for aggregate in self.aggregates:
             self.column[aggregate.name] = self.width[aggregate.group]
             self.width[aggregate.group] += aggregate.width
+        self.members = {group: tuple(a for a in self.aggregates if a.group == group) for group in KINDS}
         self.ratios = tuple(one for one in ratios if {one.of, one.per, one.less or one.of} <= self.column.keys())
         fields = [(group, kind.dtype, (self.width[group],)) for group, kind in KINDS.items()]
         self.dtype = np.dtype([("clock_ms", "i8"), *fields])
-        decayed = [a for a in self.aggregates if a.group == "decayed"]
+        decayed = self.members["decayed"]
         each_ms = np.repeat([float(a.half_life_ms) for a in decayed], [a.width for a in decayed])
         self.half_lives_ms, self.half_life_of = np.unique(each_ms, return_inverse=True)
 
@@ -60,6 +68,12 @@ class Layout:
                 profiles[group] = kind.identity
         return profiles
 
+    def forget(self, profiles: Profiles, users: NDArray[np.bool_]) -> None:
+        """Make those of ``users`` [n] the identity, in place, but for the facts: they are no history."""
+        facts = profiles["fact"][users]
+        profiles[users] = self.identity(1)
+        profiles["fact"][users] = facts
+
     def weight(self, age_ms: NDArray[np.int64]) -> NDArray[np.float64]:
         """[n, width of the decayed block] ``2^(age/h)``; ``age_ms`` [n] is 0 or negative."""
         by_half_life: NDArray[np.float64] = np.exp2(age_ms[:, None] / self.half_lives_ms)
@@ -68,7 +82,9 @@ class Layout:
     def finalize(self, profiles: Profiles, clock_ms: NDArray[np.int64]) -> NDArray[np.float32]:
         """[n, features] the model's view of the profiles as of ``clock_ms`` [n], which no profile is later than."""
         weight = self.weight(np.where(profiles["clock_ms"] == 0, 0, profiles["clock_ms"] - clock_ms))
-        blocks = [kind.finalize(profiles[group], clock_ms, weight) for group, kind in KINDS.items()]
+        blocks = [
+            kind.finalize(profiles[group], clock_ms, weight, self.members[group]) for group, kind in KINDS.items()
+        ]
         blocks.append(self._quotients(profiles["decayed"] * weight))
         return np.concatenate(blocks, axis=1, dtype=np.float32, casting="same_kind")
 
@@ -82,5 +98,5 @@ class Layout:
     @functools.cached_property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the columns of ``finalize``: kind by kind, in the order of declaration, then the ratios."""
-        members = [a for group in KINDS for a in self.aggregates if a.group == group]
+        members = itertools.chain.from_iterable(self.members.values())
         return (*(name for a in members for name in a.feature_names), *(one.name for one in self.ratios))

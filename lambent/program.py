@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent import monoid
-from lambent.aggregates import KINDS, REGISTERS, Affinity, Aggregate, Decayed, Distinct, Latest, Recent, Rhythm, Where
+from lambent.aggregates import REGISTERS, Affinity, Aggregate, Decayed, Distinct, Latest, Recent, Rhythm, Where
 from lambent.encoding import TEXT_FIELDS
 from lambent.features import EMBEDDED, OPENS, FeatureSet
-from lambent.profile import Layout
+from lambent.profile import KINDS, Layout
 from lambent.views import Arrays, Program
 
 MARK = {"": monoid.ANY_MARK, "opens": monoid.OPENS, "late": monoid.LATE}

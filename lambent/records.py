@@ -185,7 +185,7 @@ def merge_live(
     reset_ms = records.fixed["reset_ms"]
     merged = profiles.copy()
     stale = (reset_ms > 0) & (cutoffs_ms <= reset_ms)
-    merged[stale] = features.profile.identity(1)
+    features.profile.forget(merged, stale)
     merge_tiles(features, merged, records.tiles, cutoffs_ms)
     return merged
 

@@ -84,8 +84,8 @@ dimension of type 2; Kimball, Ross, "The Data Warehouse Toolkit"). ``ingest --in
 
 USER_COLUMNS: Mapping[str, str] = {
     "user": "string",  # the pseudonym
-    "age_band": "string",  # as the shop writes it
-    "gender": "string",  # as the shop writes it
+    "age_band": "string",  # as the shop writes it; the taxonomy lists what a model tells apart
+    "gender": "string",  # the same
     "member_since_ms": "int64",  # when the account was made
     "valid_from_ms": "int64",  # it was so from here on …
     "valid_to_ms": "int64",  # … up to here; none: it is so

@@ -15,6 +15,9 @@ from lambent.errors import SettingsError
 
 MAX_TYPES = 32  # a session counts each type in a fixed register
 MAX_INTENTS = 8
+MAX_VALUES = 32
+RESERVED = frozenset({"unknown", "other"})
+"""What values are called that are missing, or not listed."""
 
 
 class EventType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,12 +27,20 @@ class EventType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     intent: str | None = None
 
 
+class UserValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The texts that the table ``users`` has of each attribute; any other one is taken for "other"."""
+
+    age_band: tuple[str, ...] = ()
+    gender: tuple[str, ...] = ()
+
+
 class Taxonomy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The event types and intents of a domain. Codes are positions in these lists."""
 
     intents: tuple[str, ...]
     base_rates: tuple[float, ...]
     types: tuple[EventType, ...]
+    users: UserValues = UserValues()
 
     @functools.cached_property
     def type_code(self) -> dict[str, int]:
@@ -80,6 +91,11 @@ def _problem(taxonomy: Taxonomy) -> str | None:
     unknown = sorted(set(decided) - set(taxonomy.intents[1:]))
     if unknown:
         return f"types decide {unknown}, which intents does not list after its first"
+    for name, values in msgspec.structs.asdict(taxonomy.users).items():
+        if len(values) > MAX_VALUES or len(set(values)) != len(values) or not RESERVED.isdisjoint(values):
+            return (
+                f"users.{name} must be at most {MAX_VALUES} different texts, and none of {', '.join(sorted(RESERVED))}"
+            )
     return None
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lambent.errors import SettingsError
+from lambent.sql import quoted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +55,7 @@ class TestRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def sql(self) -> str:
         """Whether a row of ``events`` is marked, as an SQL expression that is never NULL."""
         tested = {"device": self.devices, "user": self.users}
-        tested |= {f"attributes[{_quoted(name)}]": values for name, values in self.attributes.items()}
+        tested |= {f"attributes[{quoted(name)}]": values for name, values in self.attributes.items()}
         likes = (f"{column} LIKE {_pattern(text)} ESCAPE '!'" for column, texts in tested.items() for text in texts)
         return " OR ".join(["FALSE", *(f"coalesce({like}, FALSE)" for like in likes)])
 
@@ -91,15 +92,10 @@ def _users_above(most: int, window_ms: int, user: Rows, t_ms: Rows) -> Rows:
     return user[last][(user[first] == user[last]) & (t_ms[last] - t_ms[first] < window_ms)]
 
 
-def _quoted(text: str) -> str:
-    """A text as a literal of Spark's SQL."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
 def _pattern(text: str) -> str:
     for special in "!%_":  # the sign that escapes first
         text = text.replace(special, f"!{special}")
-    return _quoted(text.replace("*", "%"))
+    return quoted(text.replace("*", "%"))
 
 
 def load_rules(path: Path | None = None) -> Rules:

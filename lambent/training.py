@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent.encoding import Events
+from lambent.facts import Spans
 from lambent.features import FeatureSet
 from lambent.fold import Floats, FoldState, Rows, fold, mark
 from lambent.sessions import NEVER_MS
@@ -42,16 +43,17 @@ class SessionRows:
     labels: NDArray[np.int8]
 
 
-def session_rows(features: FeatureSet, user: Rows, events: Events) -> SessionRows:
+def session_rows(features: FeatureSet, user: Rows, events: Events, told: Spans | None = None) -> SessionRows:
     """Fold whole histories and cut them into sessions.
 
     Args:
         features: the feature set.
         user: [n] index of each event's user, 0 … users - 1.
         events: [n] each user's distinct events in the log's order; marks are set here.
+        told: what was told of the users besides; None: nothing.
     """
     state = FoldState.identity(features, int(user.max(initial=-1)) + 1)
-    steps = fold(features, state, user, events)
+    steps = fold(features, state, user, events, told=told)
     if not len(steps.event):
         return _no_rows(features)
     order = np.lexsort((steps.event, steps.user))  # of a user by the log's order, which is the events' own

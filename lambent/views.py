@@ -65,6 +65,7 @@ class Profiles(NamedTuple):
     earliest: Array
     register: Array
     recent: Array
+    fact: Array
 
 
 class Sessions(NamedTuple):

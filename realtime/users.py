@@ -67,7 +67,7 @@ def read_users(features: FeatureSet, values: Sequence[bytes | None], first_ms: R
     reset_ms = records.fixed["reset_ms"]
     # A cut-off of 0 is that of a history from files alone: its profile counts like any other.
     unused = (cutoff_ms > first_ms) | ((reset_ms > 0) & (cutoff_ms <= reset_ms))
-    profiles[unused] = features.profile.identity(1)
+    features.profile.forget(profiles, unused)
     cutoff_ms[cutoff_ms > first_ms] = 0
     older, running = _split(records.tiles, cutoff_ms)
     merge_tiles(features, profiles, older, cutoff_ms)

@@ -11,6 +11,15 @@ from lambent.taxonomy import shop
 START_MS = 1_700_000_000_000
 USERS = [f"user-{n:017d}" for n in range(3)]
 
+told = st.fixed_dictionaries(
+    {
+        "age_band": st.sampled_from([None, "18-24", "65+", "it's \\ 30"]),
+        "gender": st.sampled_from([None, "female", "male", "Female"]),
+        "member_since_ms": st.sampled_from([None, -1, 0, 1_999, START_MS - 86_400_000, START_MS + 86_400_000, 2**50]),
+    }
+)
+"""What a row of the table ``users`` says."""
+
 _text = st.sampled_from([None, "a", "b", "kitchen.kettles", "größe"])
 _product = st.one_of(_text, st.integers(0, 15).map(str))  # more than a last-N map holds
 _step_ms = st.one_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.reference.markdown import code, markdown, table
-from lambent import aggregates, catalogue, encoding, features, sessions
+from lambent import aggregates, catalogue, encoding, facts, features, sessions
 
 
 def says(one: aggregates.Aggregate) -> str:
@@ -25,6 +25,10 @@ def says(one: aggregates.Aggregate) -> str:
         return f"registers of how many different `{one.by}`"
     if isinstance(one, aggregates.Recent):
         return f"the newest `{one.by}` of events {', '.join(map(code, one.acts))}, with the last act and when"
+    if isinstance(one, facts.Choice):
+        return f"`{one.column}` of the user: {', '.join([*map(code, one.values), 'other'])}, from 1; 0 is not known"
+    if isinstance(one, facts.Since):
+        return f"`{one.column}` of the user, in seconds; 0 is not known"
     if type(one) is aggregates.Count:
         return f"{seen}, counted"
     return f"{seen}: {markdown(type(one).__doc__).splitlines()[0]}"
@@ -84,7 +88,7 @@ for another one is refused.
 
 What is kept of a user: {len(own.profile.aggregates)} aggregates, of which the model sees {len(own.profile.feature_names)} numbers. Each is
 a sum, a maximum, a minimum or a map over single events, so that two halves of a history merge into the whole. Decay is as of
-the user's own clock.
+the user's own clock. What is told of the user besides is no event's; [`users`](tables.md) says it, and it comes with the profile.
 
 {table(("aggregate", "kind", "what it holds", "numbers"), aggregate_rows)}
 What the model sees of each kind:

@@ -22,7 +22,8 @@ The event types of a domain, which of them are decisive, and what intent each me
 decisive event that follows it in the same session; `{shop.intents[0]}` if none does.
 
 {table(("event type", "decisive", "intent"), types)}
-At most {taxonomy.MAX_TYPES} types and {taxonomy.MAX_INTENTS} intents. To serve another domain, write a file of this form and name it
+`users` lists the texts that the table [`users`](tables.md) has of each attribute; a model sees which of them it is.
+At most {taxonomy.MAX_TYPES} types, {taxonomy.MAX_INTENTS} intents and {taxonomy.MAX_VALUES} texts each. To serve another domain, write a file of this form and name it
 in the setting [`taxonomy`](settings.md). This is the one that is shipped:
 
 ```toml

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from lambent.aggregates import Latest
 from lambent.encoding import Events, encode_events
 from lambent.events import Event
 from lambent.features import FeatureSet, shop_features
-from lambent.fold import FoldState, fold, merge, program_of
+from lambent.fold import FoldState, fold, fold_profiles, merge, program_of
 from lambent.law import differs
 from lambent.profile import Layout, Profiles
 from lambent.records import (
@@ -26,7 +28,7 @@ from lambent.records import (
     merge_live,
 )
 from lambent.views import event_columns, profile_blocks
-from tests.histories import USERS, logs
+from tests.histories import USERS, logs, told
 
 FEATURES = shop_features()
 TILE_MS = 1_000
@@ -38,10 +40,17 @@ def same(left: Profiles, right: Profiles, *, layout: Layout = FEATURES.profile, 
     assert not found, dict.fromkeys(found, (left, right))
 
 
-def expected(features: FeatureSet, log: list[tuple[Event, int]]) -> Profiles:
+everyone_told = st.lists(told, min_size=len(USERS), max_size=len(USERS))
+Told = list[dict[str, Any]]
+NOTHING: Told = [{}] * len(USERS)
+
+
+def expected(features: FeatureSet, log: list[tuple[Event, int]], told: Told = NOTHING) -> Profiles:
     rows = [
-        oracle.profile(features, oracle.mark(FEATURES, [one for one in oracle.distinct(log) if one[0].user == user]))
-        for user in USERS
+        oracle.profile(
+            features, oracle.mark(FEATURES, [one for one in oracle.distinct(log) if one[0].user == user]), own
+        )
+        for user, own in zip(USERS, told, strict=True)
     ]
     return np.concatenate(rows)
 
@@ -77,9 +86,15 @@ def test_batches_of_any_size_and_tiles_of_any_width_give_the_oracles_profiles(
     same(whole(state), expected(FEATURES, log))
 
 
-def live(log: list[tuple[Event, int]], cutoff_ms: int, heads: NDArray[np.int64] | int, floor_ms: int = 0) -> Profiles:
+def live(
+    log: list[tuple[Event, int]],
+    cutoff_ms: int,
+    heads: NDArray[np.int64] | int,
+    floor_ms: int = 0,
+    told: Told = NOTHING,
+) -> Profiles:
     """The live layer in small: a profile of what was taken before the cut-off, tiles since the floor, bytes between them."""
-    before = expected(FEATURES, [one for one in log if one[1] < cutoff_ms])
+    before = expected(FEATURES, [one for one in log if one[1] < cutoff_ms], told)
     profiles, cutoffs = decode_profiles(FEATURES, list(encode_profiles(FEATURES, before, heads)))
     state = FoldState.identity(FEATURES, len(USERS))
     run(state, oracle.distinct(log), TILE_MS)
@@ -96,12 +111,26 @@ def live(log: list[tuple[Event, int]], cutoff_ms: int, heads: NDArray[np.int64] 
     return merge_live(FEATURES, profiles, cutoffs, records)
 
 
-@given(logs(), st.integers(0, 60))
+@given(logs(), st.integers(0, 60), everyone_told)
 def test_a_profile_at_any_cutoff_and_the_tiles_after_it_give_the_oracles_profiles(
-    log: list[tuple[Event, int]], tile: int
+    log: list[tuple[Event, int]], tile: int, told: Told
 ) -> None:
     cutoff_ms = (log[0][1] if log else 0) // TILE_MS * TILE_MS + tile * TILE_MS
-    same(live(log, cutoff_ms, cutoff_ms), expected(FEATURES, log), stored=True)
+    same(live(log, cutoff_ms, cutoff_ms, told=told), expected(FEATURES, log, told), stored=True)
+
+
+@given(logs(), everyone_told)
+def test_what_is_told_of_users_outlives_every_silence_and_no_event_changes_it(
+    log: list[tuple[Event, int]], told: Told
+) -> None:
+    state = FoldState.identity(FEATURES, len(USERS))
+    state.base = expected(FEATURES, [], told)
+    run(state, oracle.distinct(log), TILE_MS)
+    same(whole(state), expected(FEATURES, log, told))
+    distinct = oracle.distinct(log)
+    events = encode_events([e for e, _ in distinct], [at for _, at in distinct], FEATURES.taxonomy)
+    user = np.array([USERS.index(e.user) for e, _ in distinct], np.int64)
+    same(fold_profiles(FEATURES, expected(FEATURES, [], told), user, events), expected(FEATURES, log, told))
 
 
 @given(logs(), st.integers(0, 60), st.integers(0, 60))
@@ -143,6 +172,8 @@ def test_every_aggregate_is_a_commutative_monoid(aggregate: object) -> None:
         [1_800_000_000_000] * len(FEATURES.taxonomy.types), FEATURES.taxonomy,
     )  # fmt: skip
     a, b, c = (alone(features, events[start : start + 1].copy()) for start in (0, 2, 5))
+    for code, one in enumerate((a, b, c), start=3):
+        one["fact"] = code % 3
     ab, ba, bc = merge(features, a, b), merge(features, b, a), merge(features, b, c)
     same(ab, ba, layout=layout)
     same(merge(features, ab, c), merge(features, a, bc), layout=layout)

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambent.aggregates import ACT_BITS, HASH_BITS, KINDS, MAX_RANK, MINUTE_MS, SECOND_MS
+from lambent.aggregates import ACT_BITS, HASH_BITS, MAX_RANK, MINUTE_MS, SECOND_MS
 from lambent.codec import STORED_LEAST, STORED_RELATIVE, pack, unpack
 from lambent.errors import DataError, StoreError
 from lambent.events import MIN_EVENT_MS
 from lambent.features import FeatureSet, shop_features
-from lambent.profile import Layout, Profiles
+from lambent.profile import KINDS, Layout, Profiles
 from lambent.records import decode_profiles, encode_profiles
 from lambent.taxonomy import shop
 

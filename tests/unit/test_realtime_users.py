@@ -24,8 +24,10 @@ def test_a_published_profile_counts_unless_it_has_seen_the_event_already(cutoff_
     bought = Event(user=USER, type="purchase", event_ms=NOW_MS - 86_400_000, id="e")
     events = encode_events([bought], [bought.event_ms], FEATURES.taxonomy)
     profile = fold_profiles(FEATURES, FEATURES.profile.identity(1), np.zeros(1, np.int64), events)
+    profile["fact"] = 1
     users = read_users(FEATURES, [*encode_profiles(FEATURES, profile, cutoff_ms), None], np.array([NOW_MS]))
     expected = profile if is_used else FEATURES.profile.identity(1)
     assert users.base["clock_ms"] == expected["clock_ms"]
     assert (users.base["count"] == expected["count"]).all()
     assert users.cutoff_ms == (cutoff_ms if is_used else 0)
+    assert (users.base["fact"] == 1).all()  # what is told of a user is no event

@@ -33,6 +33,8 @@ def test_another_domain_is_another_file(tmp_path: Path) -> None:
         (('{name = "impression"}', '{name = "click"}'), "different names"),
         (("intents =", "intent ="), "unknown field"),
         (("base_rates =", "base_rates"), "ads.toml"),
+        (("intents =", 'users.gender = ["f", "f"]\nintents ='), "users.gender must be"),
+        (("intents =", 'users.age_band = ["other"]\nintents ='), "users.age_band must be"),
     ],
 )
 def test_a_taxonomy_that_contradicts_itself_is_refused(mend: tuple[str, str], message: str, tmp_path: Path) -> None:
