@@ -5,7 +5,7 @@ A profile is a row of codes, whole numbers of which 0 is the identity. Packed it
     clock_ms        6 bytes
     which bytes     a bit for each byte of the bitmap: it is not 0
     bitmap          those bytes; it has a bit for each code: it is not 0 (bit 7 of byte 0 is the first)
-    codes           those that are not 0, the small ones first, in as many bytes as follow
+    codes           those that are not 0, in as many bytes as follow
 
     count           1 byte, then what is above in 3 more, which are codes of their own
     decayed         of a published profile, 3 bytes: a float without sign, 6 bits of exponent and 18 of mantissa, for which
@@ -16,29 +16,29 @@ A profile is a row of codes, whole numbers of which 0 is the identity. Packed it
     recent          1 + an entry in which minutes before the clock, modulo 2^26, stand for its time, in 5 bytes and 2 more
     fact            as count
 
-Decayed columns lie by half-life, the longest first, and the bit of each is that of whether it differs from the longer half-life
-before it: what has decayed to nothing at seven days has at one.
+Decayed columns lie by half-life, the longest first. Their bits tell only where being there changes from one half-life to the next
+shorter one, which leaves most of them 0: what has decayed to nothing at seven days has at one day.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lambent import compiled
 from lambent.aggregates import ACT_BITS, HASH_BITS, MINUTE_MS, REGISTERS, SECOND_MS, Earliest
 from lambent.errors import DataError
 from lambent.events import MIN_EVENT_MS
+from lambent.packing import CLOCK_BYTES
 from lambent.profile import Layout, Profiles
 
-Bytes = NDArray[np.uint8]
-Codes = NDArray[np.uint64]
-Marks = NDArray[np.bool_]
-_CLOCK = 6
-"""Bytes of a time in milliseconds."""
+Codes = NDArray[np.int64]
+AT_ONCE = 1_024
+"""Profiles whose codes are held together: they stay in the processor's cache."""
 STORED_LEAST = 2.0**-24
 """The smallest decayed value of a published profile that is not 0 …"""
 STORED_RELATIVE = 2.0**-18
@@ -62,12 +62,12 @@ class _Field:
         sizes: bytes of a code's parts, the lowest first; each part is a code of its own.
         read: [n, width] codes of n profiles.
         write: sets them in profiles whose clock is set.
-        period: a code's bit tells whether it differs from that of the code so many before; 0: from none.
+        period: a code's bit tells whether being there changes from the code so many before; 0: whether it is there.
     """
 
     width: int
     sizes: tuple[int, ...]
-    read: Callable[[Profiles], NDArray[np.int64] | Codes]
+    read: Callable[[Profiles], Codes]
     write: Callable[[Profiles, Codes], None]
     period: int = 0
 
@@ -100,38 +100,39 @@ def _set(group: str) -> Callable[[Profiles, Codes], None]:
 def _decayed(layout: Layout, double: bool) -> _Field:
     order = np.argsort(-layout.half_life_of, kind="stable")
 
-    def read(profiles: Profiles) -> Codes | NDArray[np.int64]:
+    def read(profiles: Profiles) -> Codes:
         values = profiles["decayed"][:, order]
-        return values.view(np.uint64) if double else _small(values)
+        return values.view(np.int64) if double else _small(values)
 
     def write(profiles: Profiles, codes: Codes) -> None:
-        profiles["decayed"][:, order] = codes.view(np.float64) if double else _from_small(codes)
+        values = np.ascontiguousarray(codes).view(np.float64) if double else _from_small(codes)
+        profiles["decayed"][:, order] = values
 
     period = -(-len(order) // max(len(layout.half_lives_ms), 1))
     return _Field(len(order), (8 if double else 3,), read, write, period)
 
 
-def _small(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    bits = values.astype(np.float32).view(np.uint32).astype(np.int64)
+def _small(values: NDArray[np.float64]) -> Codes:
+    bits = values.astype(np.float32).view(np.int32).astype(np.int64)
     return np.maximum((bits - _ORIGIN + (1 << _CUT_BITS - 1)) >> _CUT_BITS, 0)
 
 
 def _from_small(codes: Codes) -> NDArray[np.float32]:
-    floats = ((codes << np.uint64(_CUT_BITS)) + np.uint64(_ORIGIN)).astype(np.uint32).view(np.float32)
+    floats = ((codes << _CUT_BITS) + _ORIGIN).astype(np.int32).view(np.float32)
     return np.where(codes == 0, np.float32(0), floats)
 
 
-def _before(profiles: Profiles, group: str, identity: int) -> NDArray[np.int64]:
+def _before(profiles: Profiles, group: str, identity: int) -> Codes:
     clock_s, values = profiles["clock_ms"][:, None] // SECOND_MS, profiles[group]
     return np.where(values == identity, 0, (clock_s - values & _SECONDS) + 1)
 
 
 def _set_before(profiles: Profiles, codes: Codes, group: str, identity: int) -> None:
-    clock_s, signed = profiles["clock_ms"][:, None] // SECOND_MS, codes.astype(np.int64)
-    profiles[group] = np.where(signed == 0, identity, clock_s - (signed - 1) & _SECONDS)
+    clock_s = profiles["clock_ms"][:, None] // SECOND_MS
+    profiles[group] = np.where(codes == 0, identity, clock_s - (codes - 1) & _SECONDS)
 
 
-def _planes(profiles: Profiles) -> NDArray[np.int64]:
+def _planes(profiles: Profiles) -> Codes:
     n, width = profiles["register"].shape
     registers = profiles["register"].view(np.uint8).reshape(n, width // REGISTERS, 1, REGISTERS)
     bits = registers >> np.arange(_REGISTER_BITS, dtype=np.uint8)[:, None] & 1
@@ -145,17 +146,16 @@ def _set_planes(profiles: Profiles, codes: Codes) -> None:
     profiles["register"] = np.bitwise_or.reduce(bits, axis=2).view(np.int8).reshape(n, width)
 
 
-def _recent(profiles: Profiles) -> NDArray[np.int64]:
+def _recent(profiles: Profiles) -> Codes:
     entries = profiles["recent"]
     return np.where(entries == 0, 0, _turned(profiles, entries) + 1)
 
 
 def _set_recent(profiles: Profiles, codes: Codes) -> None:
-    signed = codes.astype(np.int64)
-    profiles["recent"] = np.where(signed == 0, 0, _turned(profiles, signed - 1))
+    profiles["recent"] = np.where(codes == 0, 0, _turned(profiles, codes - 1))
 
 
-def _turned(profiles: Profiles, entries: NDArray[np.int64]) -> NDArray[np.int64]:
+def _turned(profiles: Profiles, entries: Codes) -> Codes:
     """Entries with minutes before the clock for minutes since 2000, and the other way round."""
     clock = (profiles["clock_ms"][:, None] - MIN_EVENT_MS) // MINUTE_MS
     key = entries & (1 << _KEY_BITS) - 1
@@ -163,70 +163,46 @@ def _turned(profiles: Profiles, entries: NDArray[np.int64]) -> NDArray[np.int64]
 
 
 class _Row:
-    """The row of codes of a layout: the parts of all fields, the small ones first.
+    """The row of codes of a layout: its fields beside each other.
 
     Attributes:
         fields: of the layout.
-        columns: of each field, of each of its parts, where it begins.
-        blocks: (size, first column, column after the last) of the parts of each size.
-        bitmap, fixed: bytes of the whole bitmap, and of what comes before it.
+        width: how many codes.
+        parts: as ``packing`` takes them: of each field the low parts of all codes, then the high ones.
+        most_bytes: that a profile can take.
     """
 
     def __init__(self, layout: Layout, double: bool) -> None:
         self.fields = _fields(layout, double)
-        self.columns = [[0] * len(field.sizes) for field in self.fields]
-        self.blocks: list[tuple[int, int, int]] = []
-        self.width = 0
-        for size in sorted({size for field in self.fields for size in field.sizes}):
-            first = self.width
-            for field, columns in zip(self.fields, self.columns, strict=True):
-                if size in field.sizes:
-                    columns[field.sizes.index(size)] = self.width
-                    self.width += field.width
-            self.blocks.append((size, first, self.width))
-        self.bitmap = -(-self.width // 8)
-        self.fixed = _CLOCK + -(-self.bitmap // 8)
+        self.width = sum(field.width for field in self.fields)
+        parts: list[tuple[int, int, int, int]] = []
+        column = 0
+        for field in self.fields:
+            shift = 0
+            for size in field.sizes:
+                for k in range(field.width):
+                    other = len(parts) - field.period if field.period and k >= field.period else -1
+                    parts.append((column + k, shift, size, other))
+                shift += 8 * size
+            column += field.width
+        self.parts = np.array(parts, np.int64).reshape(-1, 4)
+        self.most_bytes = CLOCK_BYTES + len(parts) // 4 + 2 + int(self.parts[:, 2].sum())
 
     def read(self, profiles: Profiles) -> Codes:
-        """[n, columns] codes of n profiles."""
-        codes = np.empty((len(profiles), self.width), np.uint64)
-        for field, columns in zip(self.fields, self.columns, strict=True):
-            whole, shift = field.read(profiles).view(np.uint64), 0
-            for size, column in zip(field.sizes, columns, strict=True):
-                part = codes[:, column : column + field.width]
-                np.bitwise_and(whole >> np.uint64(shift), np.uint64((1 << 8 * size) - 1), out=part)
-                shift += 8 * size
+        """[n, width] codes of n profiles."""
+        codes = np.empty((len(profiles), self.width), np.int64)
+        column = 0
+        for field in self.fields:
+            codes[:, column : column + field.width] = field.read(profiles)
+            column += field.width
         return codes
 
     def write(self, profiles: Profiles, codes: Codes) -> None:
         """Set the codes in profiles whose clock is set."""
-        for field, columns in zip(self.fields, self.columns, strict=True):
-            whole, shift = np.zeros((len(profiles), field.width), np.uint64), 0
-            for size, column in zip(field.sizes, columns, strict=True):
-                whole |= codes[:, column : column + field.width] << np.uint64(shift)
-                shift += 8 * size
-            field.write(profiles, whole)
-
-    def chain(self, marks: Marks) -> Marks:
-        """[n, columns] the bits of the bitmap, from which codes are not 0."""
-        chained = marks.copy()
-        for own, before in self._periods(chained, marks):
-            own ^= before
-        return chained
-
-    def unchain(self, bits: Marks) -> Marks:
-        """[n, columns] which codes are not 0, from the bits of the bitmap."""
-        marks = bits.copy()
-        for own, before in self._periods(marks, marks):
-            own ^= before
-        return marks
-
-    def _periods(self, marks: Marks, befores: Marks) -> Iterator[tuple[Marks, Marks]]:
-        """Columns of ``marks`` whose bits tell of a difference, from the first on, and those of ``befores`` before them."""
-        for field, (column, *_) in zip(self.fields, self.columns, strict=True):
-            for at in range(column + field.period, column + field.width, field.period) if field.period else ():
-                own = marks[:, at : min(at + field.period, column + field.width)]
-                yield own, befores[:, at - field.period :][:, : own.shape[1]]
+        column = 0
+        for field in self.fields:
+            field.write(profiles, codes[:, column : column + field.width])
+            column += field.width
 
 
 @functools.lru_cache(maxsize=16)
@@ -242,24 +218,14 @@ def pack(layout: Layout, profiles: Profiles, *, double: bool) -> list[bytes]:
         profiles: [n].
         double: as tiles are stored, else as published profiles are.
     """
-    row = _row(layout, double)
-    codes = row.read(profiles)
-    marks = codes != 0
-    bitmap = np.packbits(row.chain(marks), axis=1)
-    kept = bitmap != 0
-    clock = np.ascontiguousarray(profiles["clock_ms"].astype("<i8")).view(np.uint8).reshape(len(profiles), 8)
-    fixed = np.concatenate([clock[:, :_CLOCK], np.packbits(kept, axis=1)], axis=1)
-    columns = [_slices(fixed, np.full(len(profiles), row.fixed)), _slices(bitmap[kept], kept.sum(axis=1))]
-    for size, first, end in row.blocks:
-        own = marks[:, first:end]
-        values = codes[:, first:end][own].astype("<u8").view(np.uint8).reshape(-1, 8)[:, :size]
-        columns.append(_slices(values, own.sum(axis=1) * size))
-    return [b"".join(parts) for parts in zip(*columns, strict=True)]
-
-
-def _slices(data: Bytes, lengths: NDArray[np.int64]) -> list[bytes]:
-    joined, ends = data.tobytes(), np.cumsum(lengths).tolist()
-    return [joined[start:end] for start, end in zip([0, *ends][: len(ends)], ends, strict=True)]
+    row, packed = _row(layout, double), []
+    for start in range(0, len(profiles), AT_ONCE):
+        own = profiles[start : start + AT_ONCE]
+        data, ends = np.empty(len(own) * row.most_bytes, np.uint8), np.empty(len(own), np.int64)
+        compiled.pack_rows(row.parts, own["clock_ms"], row.read(own), data, ends)
+        joined, stops = data[: ends[-1]].tobytes(), ends.tolist()
+        packed += [joined[begin:end] for begin, end in zip([0, *stops[:-1]], stops, strict=True)]
+    return packed
 
 
 def unpack(layout: Layout, packed: Sequence[bytes], *, double: bool) -> Profiles:
@@ -269,43 +235,13 @@ def unpack(layout: Layout, packed: Sequence[bytes], *, double: bool) -> Profiles
         DataError: a packed profile is not of this layout.
     """
     profiles = np.zeros(len(packed), layout.dtype)
-    if not packed:
-        return profiles
     row = _row(layout, double)
-    lengths = np.array([len(blob) for blob in packed])
-    if lengths.min() < row.fixed:
-        raise DataError(f"A packed profile has {lengths.min()} bytes; its head alone takes {row.fixed}.")
-    data = np.frombuffer(b"".join(packed), np.uint8)
-    starts = np.cumsum(lengths) - lengths
-    fixed = data[starts[:, None] + np.arange(row.fixed)]
-    profiles["clock_ms"] = _wide(fixed[:, :_CLOCK], _CLOCK)
-    kept = np.unpackbits(fixed[:, _CLOCK:], axis=1, count=row.bitmap).astype(bool)
-    bitmap = np.zeros(kept.shape, np.uint8)
-    at, taken = starts + row.fixed, kept.sum(axis=1)
-    bitmap[kept] = _gather(data, at, taken)
-    marks = row.unchain(np.unpackbits(bitmap, axis=1, count=row.width).astype(bool))
-    codes = np.zeros(marks.shape, np.uint64)
-    for size, first, end in row.blocks:
-        at, own = at + taken, marks[:, first:end]
-        taken = own.sum(axis=1) * size
-        codes[:, first:end][own] = _wide(_gather(data, at, taken), size)
-    if not np.array_equal(at + taken, starts + lengths):
-        raise DataError("A packed profile is longer or shorter than its bitmap says.")
-    row.write(profiles, codes)
+    for start in range(0, len(packed), AT_ONCE):
+        own, into = packed[start : start + AT_ONCE], profiles[start : start + AT_ONCE]
+        data, ends = np.frombuffer(b"".join(own), np.uint8), np.cumsum([len(one) for one in own])
+        codes = np.zeros((len(own), row.width), np.int64)
+        bad = compiled.unpack_rows(row.parts, data, ends, into["clock_ms"], codes)
+        if bad < len(own):
+            raise DataError(f"A packed profile of {len(own[bad])} bytes is longer or shorter than its bitmap says.")
+        row.write(into, codes)
     return profiles
-
-
-def _wide(values: Bytes, size: int) -> Codes:
-    """Codes of ``size`` bytes each."""
-    wide = np.zeros((values.size // size, 8), np.uint8)
-    wide[:, :size] = values.reshape(-1, size)
-    return wide.view("<u8")[:, 0].astype(np.uint64)
-
-
-def _gather(data: Bytes, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Bytes:
-    """The bytes ``data[start : start + length]`` of each row, joined."""
-    before = np.cumsum(lengths) - lengths
-    index = np.repeat(starts - before, lengths) + np.arange(lengths.sum())
-    if len(index) and index.max() >= len(data):
-        raise DataError("A packed profile is shorter than its bitmap says.")
-    return data[index]

@@ -18,7 +18,7 @@ from typing import Any
 import numba
 from numba import njit, types
 
-from lambent import aggregates, catalogue, encoding, kernel, monoid, sessions, views
+from lambent import aggregates, catalogue, encoding, kernel, monoid, packing, sessions, views
 from lambent.encoding import TEXT_FIELDS
 from lambent.views import Arrays
 
@@ -27,7 +27,10 @@ def cache_folder() -> Path:
     """Where the code is kept: beside the source, or in the user's cache where that cannot be written."""
     sources = [
         Path(__file__),
-        *(Path(str(module.__file__)) for module in (kernel, monoid, views, sessions, encoding, aggregates, catalogue)),
+        *(
+            Path(str(module.__file__))
+            for module in (kernel, monoid, packing, views, sessions, encoding, aggregates, catalogue)
+        ),
     ]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
@@ -60,14 +63,15 @@ def _array(of: types.Type, dimensions: int = 1) -> types.Array:
     return types.Array(of, dimensions, "A", aligned=False)
 
 
-_I8, _F8, _BOOL = _array(types.int64), _array(types.float64), _array(types.boolean)
+_U1, _I8, _F8, _BOOL = _array(types.uint8), _array(types.int64), _array(types.float64), _array(types.boolean)
 _I8_2, _F8_2, _F4_2 = _array(types.int64, 2), _array(types.float64, 2), _array(types.float32, 2)
+_ROWS = types.int64[:, ::1]
 _PROGRAM = types.Tuple((_I8_2, _I8, _F8, _I8, _I8_2, _I8_2, _I8, _I8_2, _I8, types.int64))
 _EVENTS = types.Tuple(
     (
         _I8,
         _I8,
-        _array(types.uint8),
+        _U1,
         _BOOL,
         _BOOL,
         _F8,
@@ -118,3 +122,15 @@ def fold_steps(
         views.Tiles(tiles[0], tiles[1], tiles[2], tiles[3], views.Profiles(*tiles[4])),
         views.Steps(steps[0], steps[1], steps[2], steps[3], steps[4], views.Profiles(*steps[5])),
     )  # fmt: skip
+
+
+@compiled(types.void(_ROWS, _I8, _ROWS, types.uint8[::1], types.int64[::1]))
+def pack_rows(parts: Any, clock_ms: Any, codes: Any, packed: Any, ends: Any) -> None:
+    """``packing.pack_rows``."""
+    packing.pack_rows(parts, clock_ms, codes, packed, ends)
+
+
+@compiled(types.int64(_ROWS, types.Array(types.uint8, 1, "C", readonly=True), types.int64[::1], _I8, _ROWS))
+def unpack_rows(parts: Any, packed: Any, ends: Any, clock_ms: Any, codes: Any) -> int:
+    """``packing.unpack_rows``."""
+    return packing.unpack_rows(parts, packed, ends, clock_ms, codes)
