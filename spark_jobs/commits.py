@@ -154,7 +154,7 @@ def merge(changes: DataFrame, path: str, keys: Sequence[str], metadata: Metadata
     same = " AND ".join(f"t.{name} = s.{name}" for name in keys)
     spark.conf.set(_METADATA, json.dumps(metadata))
     try:
-        with writing(path), _alone(path):
+        with writing(path), alone(path):
             into = SparkTable.forPath(spark, path).alias("t").merge(changes.alias("s"), same)
             into = into.whenMatchedDelete("s.gone").whenMatchedUpdate(set=values)
             into.whenNotMatchedInsert("NOT s.gone", values).execute()
@@ -169,12 +169,23 @@ _MERGED = ("inserted", "updated", "deleted")
 _METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
+_ANOTHER_CAME = re.compile(
+    r"DELTA_CONCURRENT|Failed to commit transaction: \d+$|A Delta Lake table already exists at that location"
+)
+"""As Spark and ``deltalake`` say it."""
+
+
 @contextlib.contextmanager
-def _alone(path: str) -> Iterator[None]:
+def alone(path: str) -> Iterator[None]:
+    """Say in words that a commit came too late.
+
+    Raises:
+        DataError: another job has written to the table in the meantime.
+    """
     try:
         yield
     except Exception as error:
-        if "DELTA_CONCURRENT" not in str(error):
+        if _ANOTHER_CAME.search(str(error)) is None:
             raise
         cause = f"Another job has written to {path} in the meantime; this one wrote nothing."
         raise DataError(cause, "Run it again.") from error

@@ -67,12 +67,21 @@ def fold_histories(
     """
 
     def fold_part(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for table in whole_users(batches):
-            users = table.column("user").combine_chunks().dictionary_encode()
-            yield fold(Histories(users.dictionary, users.indices.to_numpy().astype(np.int64), table))
+        return map(fold, whole_histories(batches))
 
-    ordered = events.repartition("user").sortWithinPartitions(*IN_LOG_ORDER)
-    return ordered.mapInArrow(fold_part, ddl(columns))
+    return in_log_order(events).mapInArrow(fold_part, ddl(columns))
+
+
+def in_log_order(events: DataFrame) -> DataFrame:
+    """The same rows, each user's in one partition and in the log's order."""
+    return events.repartition("user").sortWithinPartitions(*IN_LOG_ORDER)
+
+
+def whole_histories(batches: Iterable[pa.RecordBatch]) -> Iterator[Histories]:
+    """A partition of ``in_log_order`` as histories of some users each."""
+    for table in whole_users(batches):
+        users = table.column("user").combine_chunks().dictionary_encode()
+        yield Histories(users.dictionary, users.indices.to_numpy().astype(np.int64), table)
 
 
 def whole_users(batches: Iterable[pa.RecordBatch], chunk_events: int = CHUNK_EVENTS) -> Iterator[pa.Table]:

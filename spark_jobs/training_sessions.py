@@ -8,27 +8,29 @@ later counts too), those longer than ``MAX_EVENTS``, and those that an event can
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
+from lambent.encoding import Events
 from lambent.features import FeatureSet, feature_set
 from lambent.sessions import GAP_MS, IN_LOG_ORDER
 from lambent.settings import Settings
 from lambent.tables import CATALOGUE, EVENTS, TRAINING_COLUMNS, TRAINING_SESSIONS
-from lambent.taxonomy import Taxonomy
 from lambent.traffic import KINDS, SHOPPER, Rules
 from lambent.training import SessionRows, is_held_out, session_rows, session_spans
 from lambent.utc import parse_time
-from spark_jobs.commits import load_table, open_table, overwrite
-from spark_jobs.histories import Histories, fold_histories
+from spark_jobs.commits import Metadata, load_table, open_table
+from spark_jobs.histories import Histories, fold_histories, in_log_order, whole_histories
 from spark_jobs.report import Report, Stopwatch, keep, run_job
 from spark_jobs.rows import arrow_types, lists
 from spark_jobs.session import spark_session
 from spark_jobs.shown import InForce, show_days, with_days
 from spark_jobs.snapshot import Snapshot, choose, configure, encoded, included
+from spark_jobs.written import Made, Target, write_by_tasks
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,51 +43,122 @@ TRAIN_SHARE, VALIDATION_SHARE = 0.70, 0.15
 PARTS = ("train", "validation", "test")
 FLAGGED = "_traffic"
 """Behind a flagged user's kind: why the session is left out."""
-SPAN_COLUMNS = {name: TRAINING_COLUMNS[name] for name in ("user", "start_ms", "length", "held_out")} | {
+SPAN_COLUMNS = {
+    "start_ms": "int64",
     "end_ms": "int64",
-    "kind": "string",  # of the user, as in ``traffic.KINDS``
+    "wanted": "bool",  # neither flagged nor too long
 }
-"""What a session's part depends on: known before its rows are made, which are a hundred times as large."""
-ENDED_COLUMNS = {name: kind for name, kind in TRAINING_COLUMNS.items() if name != "split"} | SPAN_COLUMNS
+"""What the cuts depend on: known before rows are made, which are a hundred times as large."""
+TOLD = ("user", "start_ms", "length", "split")
+"""Columns whose least and largest value of each file readers find in the table's log."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cuts:
+    """Where the parts begin and sessions end.
+
+    Attributes:
+        newest_ms: the newest time that any user's clock shows.
+        validation_ms, test_ms: quantiles of the starts of the sessions that are not left out.
+    """
+
+    newest_ms: int
+    validation_ms: int
+    test_ms: int
+
 
 # --- one task: users' events to session rows ---------------------------------------------------------------------------
 
 
-def to_arrow(rows: SessionRows, names: pa.Array, kinds: NDArray[np.int8]) -> pa.RecordBatch:
-    """Session rows as Arrow; one that is too long, or of a user who is flagged, keeps its length only.
+def parts_of(rows: SessionRows, kinds: NDArray[np.int8], held_out: NDArray[np.bool_], cuts: Cuts) -> NDArray[np.str_]:
+    """[sessions] names of ``PARTS``, or why the session is left out.
+
+    Args:
+        rows: the sessions.
+        kinds: [sessions] of their users, codes of ``traffic.KINDS``.
+        held_out: [sessions] whether their users are.
+        cuts: where parts begin.
+    """
+    conditions = {
+        **{kind + FLAGGED: kinds == code for code, kind in enumerate(KINDS) if code != SHOPPER},
+        "too_long": rows.length > MAX_EVENTS,
+        "open": rows.end_ms + GAP_MS >= cuts.newest_ms,
+        "test": rows.start_ms >= cuts.test_ms,
+        "held_out_early": held_out,
+        "validation": rows.start_ms >= cuts.validation_ms,
+    }
+    return np.select(list(conditions.values()), list(conditions), "train")
+
+
+def made_of(rows: SessionRows, names: pa.Array, kinds: NDArray[np.int8], cuts: Cuts) -> Made:
+    """Rows of ``tables.TRAINING_COLUMNS``: a group a part, by time.
 
     Args:
         rows: the sessions.
         names: [users] their keys.
         kinds: [users] codes of ``traffic.KINDS``.
+        cuts: where parts begin.
     """
-
-    wanted = (rows.length <= MAX_EVENTS) & (kinds[rows.user] == SHOPPER)
-    steps, kept = np.repeat(wanted, rows.length), np.where(wanted, rows.length, 0)
-    columns: dict[str, Any] = {
-        **span_columns(names, kinds, rows.user, rows.start_ms, rows.end_ms, rows.length),
-        "profile": lists(rows.profile, np.full(len(rows.user), rows.profile.shape[1])),
-        "ids": lists(rows.ids[steps], kept * rows.ids.shape[1]),
-        "floats": lists(rows.floats[steps], kept * rows.floats.shape[1]),
-        "labels": lists(rows.labels[steps], kept),
-    }
-    return batch_of(columns, ENDED_COLUMNS)
+    held_out = np.array([is_held_out(name) for name in names.to_pylist()], bool)[rows.user]
+    parts = parts_of(rows, kinds[rows.user], held_out, cuts)
+    groups = []
+    for part in PARTS:
+        own = np.flatnonzero(parts == part)
+        own = own[np.lexsort((rows.user[own], rows.start_ms[own]))]
+        groups.append(to_arrow(rows, own, names, held_out, part))
+    return Made(groups, count_sessions(rows, kinds, parts))
 
 
-def span_columns(
-    names: pa.Array, kinds: NDArray[np.int8], user: NDArray[np.int64], start_ms: Any, end_ms: Any, length: Any
-) -> dict[str, Any]:
-    """``SPAN_COLUMNS`` of sessions; of each the index of its user in ``names`` and ``kinds``."""
+def to_arrow(
+    rows: SessionRows, own: NDArray[np.int64], names: pa.Array, held_out: NDArray[np.bool_], part: str
+) -> pa.RecordBatch:
+    """The sessions ``own`` [n] of a part, in this order."""
     import pyarrow as pa
 
-    held_out = np.array([is_held_out(name) for name in names.to_pylist()], bool)
-    times = {"start_ms": start_ms, "end_ms": end_ms, "length": length}
-    return {
-        "user": names.take(pa.array(user)),
-        **times,
-        "held_out": held_out[user],
-        "kind": np.array(KINDS)[kinds[user]],
+    length, steps = rows.length[own], steps_of(rows.first[own], rows.length[own])
+    columns: dict[str, Any] = {
+        "user": names.take(pa.array(rows.user[own])),
+        "start_ms": rows.start_ms[own],
+        "length": length,
+        "profile": lists(rows.profile[own], np.full(len(own), rows.profile.shape[1])),
+        "ids": lists(rows.ids[steps], length * rows.ids.shape[1]),
+        "floats": lists(rows.floats[steps], length * rows.floats.shape[1]),
+        "labels": lists(rows.labels[steps], length),
+        "split": pa.repeat(part, len(own)),
+        "held_out": held_out[own],
     }
+    return batch_of(columns, TRAINING_COLUMNS)
+
+
+def folding(
+    features: FeatureSet, rules: Rules, cuts: Cuts, named: InForce
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[Made]]:
+    """The fold of a partition of ``rows_of``.
+
+    Args:
+        features: the declarations.
+        rules: what is no shopper's traffic.
+        cuts: where parts begin.
+        named: the catalogues that live events are shown with.
+    """
+    taxonomy, aggregates = features.taxonomy, features.profile.aggregates
+
+    def fold(batches: Iterable[pa.RecordBatch]) -> Iterator[Made]:
+        own = feature_set(taxonomy, aggregates)
+        for histories in whole_histories(batches):
+            seen = histories.events()
+            show_days(histories, seen)
+            named.show(histories, seen)
+            sessions = session_rows(own, histories.user, seen)
+            yield made_of(sessions, histories.names, kinds_of(histories, seen, rules), cuts)
+
+    return fold
+
+
+def steps_of(first: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[length.sum()] where the steps of sessions lie, session by session."""
+    begins = np.cumsum(length) - length
+    return np.repeat(first - begins, length) + np.arange(length.sum())
 
 
 def batch_of(columns: Mapping[str, Any], declared: Mapping[str, str]) -> pa.RecordBatch:
@@ -102,108 +175,64 @@ def _typed(column: Any, kind: pa.DataType) -> pa.Array:
     return column.cast(kind) if isinstance(column, pa.Array) else pa.array(column, kind)
 
 
+def count_sessions(rows: SessionRows, kinds: NDArray[np.int8], parts: NDArray[np.str_]) -> dict[str, int]:
+    """How many sessions there are by part; of those that are flagged also how many users and events."""
+    counts = dict(zip(*np.unique(parts, return_counts=True), strict=True))
+    for code, kind in enumerate(KINDS):
+        if code != SHOPPER and (kinds == code).any():
+            events = rows.length[kinds[rows.user] == code].sum()
+            counts |= {f"{kind}{FLAGGED}_users": (kinds == code).sum(), f"{kind}{FLAGGED}_events": events}
+    return {str(name): int(count) for name, count in counts.items()}
+
+
 # --- pure DataFrame functions ------------------------------------------------------------------------------------------
 
 
-def sessions_of(
-    events: DataFrame,
-    features: FeatureSet,
-    rules: Rules,
-    catalogue: DataFrame | None = None,
-    named: InForce | None = None,
-) -> DataFrame:
-    """All sessions, ended or not, as ``ENDED_COLUMNS``.
+def spans_of(events: DataFrame, features: FeatureSet, rules: Rules) -> DataFrame:
+    """All sessions, ended or not, as ``SPAN_COLUMNS``.
 
     Args:
         events: distinct events of ``tables.EVENT_COLUMNS``, those of the snapshot.
         features: the declarations.
         rules: what is no shopper's traffic.
-        catalogue: of ``tables.CATALOGUE_COLUMNS``, which events of files are shown with; None: nothing is known.
-        named: the catalogues that live events are shown with; None: none was.
-    """
-    taxonomy, aggregates = features.taxonomy, features.profile.aggregates
-
-    def fold(histories: Histories) -> pa.RecordBatch:
-        seen = histories.events()
-        show_days(histories, seen)
-        if named is not None:
-            named.show(histories, seen)
-        rows = session_rows(feature_set(taxonomy, aggregates), histories.user, seen)
-        is_test = histories.rows.column("is_test").to_numpy()
-        return to_arrow(rows, histories.names, rules.flag(histories.user, seen["t_ms"], is_test))
-
-    rows = encoded(events, taxonomy, is_test=rules.test.sql())
-    return fold_histories(rows if catalogue is None else with_days(rows, catalogue), ENDED_COLUMNS, fold)
-
-
-def spans_of(events: DataFrame, features: FeatureSet, rules: Rules) -> DataFrame:
-    """The same sessions as ``SPAN_COLUMNS``: what is shuffled and kept is a small part of that.
-
-    Args:
-        events, features, rules: as for ``sessions_of``.
     """
 
     def fold(histories: Histories) -> pa.RecordBatch:
         seen = histories.events()
-        is_test = histories.rows.column("is_test").to_numpy()
-        kinds = rules.flag(histories.user, seen["t_ms"], is_test)
+        shopper = kinds_of(histories, seen, rules) == SHOPPER
         user, start_ms, end_ms, length = session_spans(histories.user, seen)
-        return batch_of(span_columns(histories.names, kinds, user, start_ms, end_ms, length), SPAN_COLUMNS)
+        wanted = shopper[user] & (length <= MAX_EVENTS)
+        return batch_of({"start_ms": start_ms, "end_ms": end_ms, "wanted": wanted}, SPAN_COLUMNS)
 
     rows = encoded(events, features.taxonomy, is_test=rules.test.sql())
     return fold_histories(rows.select(*IN_LOG_ORDER, "t_ms", "is_test"), SPAN_COLUMNS, fold)
 
 
-def newest_clock_ms(events: DataFrame, taxonomy: Taxonomy) -> int:
-    """The newest time that any user's clock shows; 0 where there are no events."""
-    return encoded(events, taxonomy).selectExpr("max(t_ms) AS newest").first()["newest"] or 0
+def kinds_of(histories: Histories, seen: Events, rules: Rules) -> NDArray[np.int8]:
+    """[users] codes of ``traffic.KINDS``."""
+    return rules.flag(histories.user, seen["t_ms"], histories.rows.column("is_test").to_numpy())
 
 
-def ended(sessions: DataFrame, newest_ms: int) -> DataFrame:
-    """Those that no event can join any more, and that are not left out for another reason."""
-    kept = f"end_ms + {GAP_MS}L < {newest_ms}L AND length <= {MAX_EVENTS} AND kind = '{KINDS[SHOPPER]}'"
-    return sessions.where(kept)
+def rows_of(events: DataFrame, features: FeatureSet, rules: Rules, catalogue: DataFrame | None = None) -> DataFrame:
+    """What ``folding`` reads, whole users in each partition.
+
+    Args:
+        events, features, rules: as for ``spans_of``.
+        catalogue: of ``tables.CATALOGUE_COLUMNS``, which events of files are shown with; None: nothing is known.
+    """
+    rows = encoded(events, features.taxonomy, is_test=rules.test.sql())
+    return in_log_order(rows if catalogue is None else with_days(rows, catalogue))
 
 
-def split_times_ms(sessions: DataFrame) -> list[int]:
-    """Where validation and test begin: quantiles of the sessions' starts; empty where there are no sessions."""
+def find_cuts(spans: DataFrame) -> Cuts | None:
+    """Where parts begin; None where there is no session that has a part."""
+    newest_ms = spans.selectExpr("max(end_ms)").first()[0]
     quantiles = (TRAIN_SHARE, TRAIN_SHARE + VALIDATION_SHARE)
-    row = sessions.selectExpr(
+    ended = spans.where(f"wanted AND end_ms + {GAP_MS}L < {newest_ms or 0}L")
+    times = ended.selectExpr(
         *(f"percentile_disc({q:.2f}) WITHIN GROUP (ORDER BY start_ms) AS q{n}" for n, q in enumerate(quantiles))
     ).first()
-    return [int(value) for value in row if value is not None]
-
-
-def parted(sessions: DataFrame, newest_ms: int, times_ms: Sequence[int]) -> DataFrame:
-    """All sessions with ``split``: a name of ``PARTS``, or why the session is left out."""
-    validation_ms, test_ms = times_ms or (0, 0)
-    part = (
-        f"CASE WHEN kind <> '{KINDS[SHOPPER]}' THEN kind || '{FLAGGED}' "
-        f"WHEN length > {MAX_EVENTS} THEN 'too_long' WHEN end_ms + {GAP_MS}L >= {newest_ms}L THEN 'open' "
-        f"WHEN start_ms >= {test_ms}L THEN 'test' WHEN held_out THEN 'held_out_early' "
-        f"WHEN start_ms >= {validation_ms}L THEN 'validation' ELSE 'train' END AS split"
-    )
-    return sessions.selectExpr("*", part)
-
-
-def count_sessions(sessions: DataFrame) -> dict[str, int]:
-    """How many sessions there are by ``split``; of those that are flagged also how many users and events."""
-    from pyspark.sql import functions as F
-
-    totals = "count(*) AS sessions", "count(DISTINCT flagged) AS users", "sum(length) AS events"
-    flagged = f"CASE WHEN kind <> '{KINDS[SHOPPER]}' THEN user END AS flagged"
-    rows = sessions.selectExpr("split", "length", flagged).groupBy("split").agg(*map(F.expr, totals)).collect()
-    counts = {split: sessions for split, sessions, _, _ in rows}
-    for split, _, users, events in rows:
-        if split.endswith(FLAGGED):
-            counts |= {f"{split}_users": users, f"{split}_events": events}
-    return counts
-
-
-def training_rows(sessions: DataFrame) -> DataFrame:
-    """``tables.TRAINING_COLUMNS`` of the sessions that have a part; in each file by time, so that a part is read alone."""
-    kept = sessions.where(sessions["split"].isin(*PARTS)).select(*TRAINING_COLUMNS)
-    return kept.sortWithinPartitions("start_ms", "user")
+    return None if times[0] is None else Cuts(newest_ms, *map(int, times))
 
 
 # --- one run -----------------------------------------------------------------------------------------------------------
@@ -227,26 +256,32 @@ def build(settings: Settings, snapshot: Snapshot | None = None, as_of_ms: int | 
         events = included(load_table(spark, settings.table(EVENTS), snapshot.events_version), snapshot.cutoff_ms)
         known = {} if as_of_ms is None else {"as_of_ms": as_of_ms}
         events = events.where(f"ingest_ms < {as_of_ms}L") if known else events
-        newest_ms = newest_clock_ms(events, features.taxonomy)
-        named, table = InForce.find(settings), settings.table(CATALOGUE)
-        catalogue = spark.read.format("delta").load(table) if open_table(table) else None
         spans = spans_of(events, features, rules).persist()
-        times_ms = split_times_ms(ended(spans, newest_ms))
-        counts = count_sessions(parted(spans, newest_ms, times_ms))
+        cuts = find_cuts(spans)
         spans.unpersist()
         said = {
             **snapshot.metadata(features.hash),
             **known,
-            "split_ms": times_ms,
+            "split_ms": [cuts.validation_ms, cuts.test_ms] if cuts else [],
             "traffic": msgspec.to_builtins(rules),
         }
-        sessions = parted(sessions_of(events, features, rules, catalogue, named), newest_ms, times_ms)
-        if named.unreadable:
-            counts["catalogues_unreadable"] = named.unreadable
-        overwrite(training_rows(sessions), settings.table(TRAINING_SESSIONS), said)
+        counts = _write(settings, events, features, rules, cuts or Cuts(0, 0, 0), said)
     report = Report(JOB, sum(counts.get(part, 0) for part in PARTS), watch.seconds, counts, said)
     keep(settings, report)
     return report
+
+
+def _write(
+    settings: Settings, events: DataFrame, features: FeatureSet, rules: Rules, cuts: Cuts, said: Metadata
+) -> dict[str, int]:
+    """Write the table; returns what there is to count."""
+    named, path = InForce.find(settings), settings.table(CATALOGUE)
+    catalogue = events.sparkSession.read.format("delta").load(path) if open_table(path) else None
+    target = Target(settings.table(TRAINING_SESSIONS), TRAINING_COLUMNS, TOLD)
+    counts = write_by_tasks(
+        rows_of(events, features, rules, catalogue), folding(features, rules, cuts, named), target, said
+    )
+    return {**counts, **({"catalogues_unreadable": named.unreadable} if named.unreadable else {})}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

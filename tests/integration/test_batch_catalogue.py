@@ -21,12 +21,13 @@ from lambent.errors import DataError
 from lambent.events import Event
 from lambent.features import shop_features
 from lambent.settings import Settings
-from lambent.tables import CATALOGUE, CATALOGUE_COLUMNS, EVENTS
+from lambent.tables import CATALOGUE, CATALOGUE_COLUMNS, EVENTS, TRAINING_COLUMNS
 from spark_jobs import catalogue, training_sessions
 from spark_jobs.catalogue_publish import publish_catalogue
 from spark_jobs.catalogue_rows import DAY_MS, SUMS_DTYPE, day_of, to_arrow
-from spark_jobs.commits import append, replace_days
+from spark_jobs.commits import append, ddl, replace_days
 from spark_jobs.ingest import first_copies
+from spark_jobs.shown import InForce
 from spark_jobs.smoothing import find_strength, whole_rate
 from tests.batch_rows import rows_of
 from tests.integration.test_batch_ingest import read
@@ -145,7 +146,11 @@ def test_each_day_knows_what_came_before_it_whatever_is_built_in_which_order(
 def assert_training_shows(spark: SparkSession, settings: Settings, log: Log) -> None:
     """Each event of a file is shown with what was known at the start of its day, and nothing of that day or later."""
     events, table = (spark.read.format("delta").load(settings.table(name)) for name in (EVENTS, CATALOGUE))
-    sessions = training_sessions.sessions_of(events, FEATURES, settings.load_traffic(), table).collect()
+    rows = training_sessions.rows_of(events, FEATURES, rules := settings.load_traffic(), table)
+    cuts = training_sessions.Cuts(newest_ms=2**62, validation_ms=0, test_ms=0)
+    fold = training_sessions.folding(FEATURES, rules, cuts, InForce())
+    made = rows.mapInArrow(lambda batches: (one for own in fold(batches) for one in own.groups), ddl(TRAINING_COLUMNS))
+    sessions = made.collect()
     known = {day: oracle(log, day) for day in range(FIRST + 1, FIRST + 6)}
     of_user: dict[str, Log] = defaultdict(list)
     for event, ms in sorted(log, key=lambda one: (one[1], one[0].id)):

@@ -38,7 +38,8 @@ def no_room(pid: int) -> Iterator[None]:
     try:
         yield
     finally:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+        with contextlib.suppress(ProcessLookupError):  # it may be what the process died of
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
 
 
 def archived_ids(rig: Rig) -> set[str]:
