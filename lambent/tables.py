@@ -134,7 +134,9 @@ CLUSTERED_BY: Mapping[str, tuple[str, ...]] = {
 """How ``maintenance`` lays tables out, so that a user's events and a day's are both in few files. Only Spark writes them."""
 
 PROFILES = "profiles"
-"""One row a user: see ``profile_columns``. The commit's metadata names the snapshot (V, T) of the whole table."""
+"""Users' profiles: see ``profile_columns``. Of a user's rows the one of the newest snapshot counts, which has the largest
+``events_version`` and ``cutoff_ms``; a build adds rows, and leaves the older ones of these users. The commit's metadata names
+the snapshot (V, T) of the whole table."""
 
 
 def profile_columns(layout: Layout) -> Mapping[str, str]:

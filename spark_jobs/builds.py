@@ -1,4 +1,8 @@
-"""Builds of ``profiles`` as the table's commits tell them: what each is made from, and which one it went on from."""
+"""Builds of ``profiles`` as the table's commits tell them: what each is made from, and which one it went on from.
+
+A build that goes on from another appends the rows of the users of whom something is new; those that it had of them before are
+*superseded* (``newest`` says which). A build that is *whole* holds one row a user.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lambent.features import FeatureSet
-from spark_jobs.commits import Metadata, commits, last_metadata
+from spark_jobs.commits import SUPERSEDED, Metadata, commits, last_metadata
 from spark_jobs.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -30,23 +34,33 @@ class Built:
         features: hash of the feature set.
         base: the version that it went on from, so that rows of users of whom nothing is new are as they were there;
             None: all rows were made anew.
+        whole: the snapshot of the last build that was whole: rows of later ones were appended since.
+        superseded: rows that do not count.
     """
 
     version: int
     snapshot: Snapshot
     features: str
-    base: int | None = None
+    base: int | None
+    whole: Snapshot
+    superseded: int
 
     @classmethod
     def found(cls, version: int, said: Metadata) -> Built:
         """The build of a version whose commit has said this of itself."""
-        return cls(version, Snapshot(said["events_version"], said["cutoff_ms"]), said["features"], said.get("base"))
+        snapshot = Snapshot(said["events_version"], said["cutoff_ms"])
+        whole = Snapshot(*said.get("whole", dataclasses.astuple(snapshot)))
+        return cls(version, snapshot, said["features"], said.get("base"), whole, said.get(SUPERSEDED, 0))
 
     @classmethod
     def find(cls, table: DeltaTable | None) -> Built | None:
         """The build that a version of the table holds; None where there is none."""
         said = last_metadata(table)
         return cls.found(table.version(), said) if table and said else None
+
+    def goes_on(self, superseded: int) -> Metadata:
+        """What a commit that appends to this build says besides, with how many rows then do not count."""
+        return {"base": self.version, "whole": dataclasses.astuple(self.whole), SUPERSEDED: superseded}
 
     def leads_to(self, snapshot: Snapshot, features: FeatureSet) -> bool:
         """Whether a build can go on from this one, as far as its names say."""

@@ -37,6 +37,8 @@ SQL_TYPES = {
 """Spark's name for each of Arrow's that ``lambent.tables`` uses."""
 
 Metadata = dict[str, Any]
+SUPERSEDED = "superseded"
+"""In a commit's metadata: so many rows of the table do not count, since there are newer ones in their place."""
 
 
 def ddl(columns: Mapping[str, str]) -> str:
@@ -101,6 +103,11 @@ def last_metadata(table: DeltaTable | None) -> Metadata:
     """The metadata of the newest commit that has any: of a job, not of an OPTIMIZE after it. Empty if there is none."""
     said = (commit.get("userMetadata") for commit in (commits(table) if table else ()))
     return json.loads(next(filter(None, said), "{}"))
+
+
+def count_rows(table: DeltaTable) -> int:
+    """How many rows of a table count."""
+    return int(table.count()) - int(last_metadata(table).get(SUPERSEDED, 0))
 
 
 def create_clustered(spark: SparkSession, path: str, columns: Mapping[str, str], by: Sequence[str]) -> None:

@@ -31,15 +31,29 @@ def row_batches(rows: Any, names: Sequence[str], condition: Any, most: int) -> I
         condition: an expression, by which files and row groups are left out unread; None: all rows.
         most: rows of a batch.
     """
+    for file in rows.get_fragments(condition):
+        yield from file_batches(file, names, condition, most)
+
+
+def file_batches(file: Any, names: Sequence[str], condition: Any, most: int) -> Iterator[pa.RecordBatch]:
+    """The same of one file of the dataset."""
     import pyarrow.parquet as pq
 
-    for fragment in rows.get_fragments(condition):
-        for part in fragment.split_by_row_group(condition):
-            groups = [group.id for group in part.row_groups]
-            with fragment.filesystem.open_input_file(fragment.path) as file:
-                parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER_BYTES)
-                for batch in parquet.iter_batches(most, groups, columns=names, use_threads=False):
-                    yield batch if condition is None else batch.filter(condition)
+    for part in file.split_by_row_group(condition):
+        groups = [group.id for group in part.row_groups]
+        with file.filesystem.open_input_file(file.path) as opened:
+            parquet = pq.ParquetFile(opened, pre_buffer=False, buffer_size=BUFFER_BYTES)
+            for batch in parquet.iter_batches(most, groups, columns=names, use_threads=False):
+                batch = _with_plain_text(batch)
+                yield batch if condition is None else batch.filter(condition)
+
+
+def _with_plain_text(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """With ``string`` for whichever of Arrow's kinds of text the file's writer took: not all can be looked up."""
+    import pyarrow as pa
+
+    columns = [column.cast("string") if pa.types.is_string_view(column.type) else column for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def from_arrow(features: FeatureSet, batch: pa.RecordBatch) -> Profiles:

@@ -17,24 +17,24 @@ from lambent.features import FeatureSet, feature_set
 from lambent.fold import fold_profiles
 from lambent.profile import Profiles
 from lambent.settings import Settings
-from lambent.tables import EVENTS, PROFILES, SOURCE_FILE, SOURCE_LIVE, profile_columns
+from lambent.tables import EVENTS, PROFILES, profile_columns
 from spark_jobs.builds import Built
-from spark_jobs.commits import load_table, need_table, open_table, overwrite
+from spark_jobs.commits import append, count_rows, load_table, need_table, open_table, overwrite
 from spark_jobs.histories import Histories, fold_histories
-from spark_jobs.profile_rows import from_arrow, to_arrow
+from spark_jobs.newest import STAMP, NewestRows, keys_of
+from spark_jobs.profile_rows import to_arrow
 from spark_jobs.report import Report, Stopwatch, keep, run_job
 from spark_jobs.session import spark_session
 from spark_jobs.snapshot import Snapshot, added_since, choose, configure, encoded, included, is_vacuumed
+from spark_jobs.touched import BASE, base_dtype, base_rows, find_new, find_touched
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 JOB = "profiles"
-BASE = -1
-"""``source`` of a row that is no event but the profile from which the fold goes on: it comes before all events."""
 BROADCAST_USERS = 2_000_000
-"""So many touched users are sent to every task; beyond that Spark sorts and joins."""
+"""So many users that are folded anew are sent to every task; beyond that Spark sorts and joins."""
 
 
 # --- pure DataFrame functions ------------------------------------------------------------------------------------------
@@ -50,15 +50,12 @@ def profiles_of(
             other user all.
         features: the declarations.
         snapshot: which the rows say they are made from.
-        base: profiles to go on from; None: there are none.
+        base: profiles to go on from, as ``touched.BASE_COLUMNS``; None: there are none.
     """
-    from pyspark.sql import functions as F
-
     taxonomy, aggregates = features.taxonomy, features.profile.aggregates
     rows = encoded(events, taxonomy)
     if base is not None:
-        starts = base.select("user", F.lit(BASE).cast("byte").alias("source"), F.struct(*base.columns).alias("base"))
-        rows = rows.unionByName(starts, allowMissingColumns=True)
+        rows = rows.unionByName(base, allowMissingColumns=True)
 
     def fold(histories: Histories) -> pa.RecordBatch:
         made = feature_set(taxonomy, aggregates)
@@ -69,68 +66,56 @@ def profiles_of(
 
 def _fold(features: FeatureSet, histories: Histories) -> tuple[Profiles, np.ndarray]:
     """[users] profiles, and the largest source of each."""
-    import pyarrow as pa
-
     users = len(histories.names)
     base, source = features.profile.identity(users), np.zeros(users, np.int8)
     is_event = histories.rows.column("source").to_numpy() != BASE
     if not is_event.all():
         starts, histories = histories.where(~is_event), histories.where(is_event)
-        batch = pa.RecordBatch.from_struct_array(starts.rows.column("base").combine_chunks())
-        base[starts.user], source[starts.user] = from_arrow(features, batch), batch.column("source").to_numpy()
+        found = np.frombuffer(b"".join(starts.rows.column("base").to_pylist()), base_dtype(features))
+        base[starts.user], source[starts.user] = found["profile"], found["source"]
     np.maximum.at(source, histories.user, histories.rows.column("source").to_numpy())
     return fold_profiles(features, base, histories.user, histories.events()), source
 
 
-def touched_users(new: DataFrame, profiles: DataFrame, cutoff_ms: int) -> DataFrame:
-    """``user``, and whether it is folded ``anew``.
+# --- the table ---------------------------------------------------------------------------------------------------------
+
+
+def write_all(path: str, events: DataFrame, features: FeatureSet, snapshot: Snapshot) -> None:
+    """Make all rows anew from all events that ``snapshot`` sees."""
+    overwrite(profiles_of(events, features, snapshot), path, snapshot.metadata(features.hash))
+
+
+def write_touched(
+    path: str, built: Built, new: DataFrame, events: DataFrame, features: FeatureSet, snapshot: Snapshot
+) -> dict[str, int]:
+    """Append the rows of users of whom something is new; how many are touched, folded anew of them, and new.
 
     Args:
-        new: events that no profile has seen.
-        profiles: of the last build.
-        cutoff_ms: of the last build.
-    """
-    found = new.groupBy("user").agg(
-        _least(SOURCE_FILE, "event_ms").alias("file_ms"), _least(SOURCE_LIVE, "ingest_ms").alias("live_ms")
-    )
-    known = profiles.select("user", "clock_ms", "source")
-    precedes = f"file_ms IS NOT NULL AND (source = {SOURCE_LIVE} OR file_ms <= clock_ms)"
-    late = f"coalesce(live_ms < {cutoff_ms}L, FALSE)"
-    anew = f"source IS NOT NULL AND ({precedes} OR {late}) AS anew"
-    return found.join(known, "user", "left").selectExpr("user", anew)
-
-
-def _least(source: int, column: str) -> Column:
-    from pyspark.sql import functions as F
-
-    return F.expr(f"min(CASE WHEN source = {source} THEN {column} END)")
-
-
-def go_on(
-    profiles: DataFrame, old: Snapshot, new: DataFrame, events: DataFrame, features: FeatureSet, snapshot: Snapshot
-) -> tuple[DataFrame, dict[str, int]]:
-    """All rows of ``profiles`` at a later snapshot, and how many users were touched.
-
-    Args:
-        profiles: at the snapshot ``old``.
-        old: what they are made from.
-        new: the events that ``snapshot`` sees and ``old`` does not.
+        path: of the table.
+        built: the build that it holds.
+        new: the events that ``snapshot`` sees and ``built`` does not.
         events: all events that ``snapshot`` sees.
         features: the declarations.
         snapshot: where to go.
     """
+    import pyarrow.compute as pc
     from pyspark.sql import functions as F
 
-    touched = touched_users(new, profiles, old.cutoff_ms).persist()
-    counts = dict(touched.groupBy("anew").count().collect())
-    hint = F.broadcast if sum(counts.values()) <= BROADCAST_USERS else lambda rows: rows
-    going_on, anew = (hint(touched.where(condition).select("user")) for condition in ("NOT anew", "anew"))
-    if counts.get(True):
-        new = new.join(anew, "user", "left_anti").unionByName(events.join(anew, "user", "left_semi"))
-    base = profiles.join(going_on, "user", "left_semi")
-    rest = profiles.join(hint(touched.select("user")), "user", "left_anti")
-    rows = rest.unionByName(profiles_of(new, features, snapshot, base))
-    return rows, {"users_touched": sum(counts.values()), "users_anew": counts.get(True, 0)}
+    last = NewestRows.of(need_table(path, "", built.version), built)
+    touched = find_touched(find_new(new), last, built.snapshot.cutoff_ms)
+    anew, known = touched.filter(touched["anew"]), touched.filter(pc.field(STAMP[0]).is_valid())
+    if anew.num_rows:
+        hint = F.broadcast if anew.num_rows <= BROADCAST_USERS else lambda rows: rows
+        again = hint(new.sparkSession.createDataFrame(anew.select(["user"])))
+        new = new.join(again, "user", "left_anti").unionByName(events.join(again, "user", "left_semi"))
+    base = base_rows(new.sparkSession, path, built, keys_of(known.filter(~pc.field("anew"))), features)
+    said = snapshot.metadata(features.hash) | built.goes_on(built.superseded + known.num_rows)
+    append(profiles_of(new, features, snapshot, base), path, said)
+    return {
+        "users_touched": touched.num_rows,
+        "users_anew": anew.num_rows,
+        "users_new": touched.num_rows - known.num_rows,
+    }
 
 
 # --- one run -----------------------------------------------------------------------------------------------------------
@@ -158,7 +143,7 @@ def build(settings: Settings, snapshot: Snapshot | None = None, full: bool = Fal
         with spark_session(settings, "lambent profiles") as spark:
             report.counts = _write(spark, settings, features, snapshot, built)
     table = need_table(settings.table(PROFILES), "Run this again.")
-    report.rows = int(table.count())
+    report.rows = count_rows(table)
     report.facts["profiles_version"] = table.version()
     report.seconds = watch.seconds
     keep(settings, report)
@@ -171,22 +156,17 @@ def _write(
     """Write the table; returns what there is to count. Where it cannot go on from ``built`` any more, it is all made anew."""
     path = settings.table(EVENTS)
     events = included(load_table(spark, path, snapshot.events_version), snapshot.cutoff_ms)
-    counts: dict[str, int] = {}
     try:
         if built is None:
-            rows = profiles_of(events, features, snapshot)
-        else:
-            profiles = load_table(spark, settings.table(PROFILES), built.version)
-            # Held, since Spark would look for what is new again in every query that reads it.
-            new = added_since(spark, path, built.snapshot, snapshot).localCheckpoint()
-            rows, counts = go_on(profiles, built.snapshot, new, events, features, snapshot)
-        base = {"base": built.version} if built else {}
-        overwrite(rows, settings.table(PROFILES), snapshot.metadata(features.hash) | base)
+            write_all(settings.table(PROFILES), events, features, snapshot)
+            return {}
+        # Held, since Spark would look for what is new again in every query that reads it.
+        new = added_since(spark, path, built.snapshot, snapshot).localCheckpoint()
+        return write_touched(settings.table(PROFILES), built, new, events, features, snapshot)
     except Exception as error:
         if built is None or not is_vacuumed(error):
             raise
         return _write(spark, settings, features, snapshot, None)
-    return counts
 
 
 def configure_build(parser: argparse.ArgumentParser) -> None:

@@ -29,8 +29,9 @@ from lambent.tables import PROFILES
 from lambent.utc import time_text
 from spark_jobs import store as shop
 from spark_jobs.builds import Built, lineage
-from spark_jobs.commits import need_table
-from spark_jobs.profile_rows import from_arrow, row_batches
+from spark_jobs.commits import count_rows, need_table
+from spark_jobs.newest import KEY, NewestRows
+from spark_jobs.profile_rows import from_arrow
 from spark_jobs.report import Report, Stopwatch, keep, run_job
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Publication:
         store: where to.
         partitions: of the store.
         features: the feature set.
-        rows: the build's rows, a dataset.
+        rows: those that count.
         dry_run: only count.
         stay: called with every batch.
         written, deleted: keys so far.
@@ -60,27 +61,23 @@ class Publication:
     store: redis.Redis
     partitions: int
     features: FeatureSet
-    rows: Any
+    rows: NewestRows
     dry_run: bool
     stay: Callable[[], None]
     written: int = 0
     deleted: int = 0
 
-    def write_changed(self, since: Built) -> None:
-        """Write the rows that changed after a build that this one goes back to."""
-        import pyarrow.compute as pc
-
-        old = since.snapshot
-        newer = (pc.field("events_version") > old.events_version) | (pc.field("cutoff_ms") > old.cutoff_ms)
+    def write_all(self) -> None:
+        """Write the rows, which are those that changed."""
         if self.dry_run:
-            self.written = self.rows.count_rows(filter=newer)
+            self.written = self.rows.count()
             return
-        for users, values in self._batches(newer):
+        for users, values in self._batches():
             self._write(dict(zip(users, values, strict=True)))
 
     def write_different(self) -> None:
         """Write the rows that are not as the store has them, and delete keys that no row has."""
-        for users, values in self._batches(None):
+        for users, values in self._batches():
             found = shop.stored_profiles(self.store, self.partitions, users)
             self._write({user: new for user, new, old in zip(users, values, found, strict=True) if new != old})
         for own in shop.profile_keys(self.store, KEYS_AT_ONCE):
@@ -90,13 +87,12 @@ class Publication:
             if not self.dry_run:
                 shop.delete_keys(self.store, strangers)
 
-    def _batches(self, condition: Any) -> Iterator[tuple[list[str], list[bytes]]]:
-        """Users and values of the rows that the condition lets pass; batches may be empty."""
+    def _batches(self) -> Iterator[tuple[list[str], list[bytes]]]:
+        """Users and values of the rows; batches may be empty."""
         aggregates = (one.name for one in self.features.profile.aggregates)
-        names = ["user", "clock_ms", *aggregates, "events_version", "cutoff_ms"]
-        total = self.rows.count_rows(filter=condition)
-        with Progress("publishing", total=total, unit="users") as bar:
-            for batch in row_batches(self.rows, names, condition, BATCH_USERS):
+        names = ["clock_ms", *aggregates, *KEY]
+        with Progress("publishing", total=self.rows.count(), unit="users") as bar:
+            for batch in self.rows.batches(names, BATCH_USERS):
                 profiles = from_arrow(self.features, batch)
                 cutoffs_ms = batch.column("cutoff_ms").to_numpy()
                 yield batch.column("user").to_pylist(), encode_profiles(self.features, profiles, cutoffs_ms)
@@ -114,7 +110,7 @@ class Publication:
         import pyarrow.compute as pc
 
         wanted, known = pa.array(sorted(set(own.values()))), set()
-        for batch in self.rows.to_batches(columns=["user"], batch_size=KEYS_AT_ONCE, batch_readahead=2):
+        for batch in self.rows.batches(KEY, KEYS_AT_ONCE):
             users = batch.column("user")
             known.update(users.filter(pc.is_in(users, value_set=wanted)).to_pylist())
         places = shop.keys_of(known, self.partitions)
@@ -145,16 +141,16 @@ def publish(settings: Settings, version: int | None = None, *, full: bool = Fals
         partitions = shop.meet_store(store, settings, create=not dry_run)
         held = shop.Held.read(store)
         refuse_beyond_floor(built, held)
-        rows = table.to_pyarrow_dataset()
-        run = Publication(store, partitions, features, rows, dry_run, stay)
         base = None if full else base_of(table, built, held)
         facts = {**dataclasses.asdict(built.snapshot), "features": built.features, "profiles_version": built.version}
         try:
-            _run(run, table, built, base, facts)
+            rows = NewestRows.of(table, built, base.snapshot if base else None)
+            run = Publication(store, partitions, features, rows, dry_run, stay)
+            _run(run, table, built, goes_on=base is not None, facts=facts)
         except FileNotFoundError as error:
             cause = f"Version {built.version} of {settings.table(PROFILES)} has been vacuumed ({error})."
             raise DataError(cause, "Publish a newer one: lambent publish --list names them.") from error
-    counts = {"deleted": run.deleted, "unchanged": rows.count_rows() - run.written}
+    counts = {"deleted": run.deleted, "unchanged": count_rows(table) - run.written}
     report = Report(JOB, run.written, watch.seconds, counts, facts)
     if not dry_run:
         keep(settings, report)
@@ -165,11 +161,11 @@ def _idle() -> None:
     """Nobody is kept away by who only counts."""
 
 
-def _run(run: Publication, table: DeltaTable, built: Built, base: Built | None, facts: dict[str, Any]) -> None:
+def _run(run: Publication, table: DeltaTable, built: Built, *, goes_on: bool, facts: dict[str, Any]) -> None:
     if not run.dry_run:
-        shop.begin(run.store, built.version, goes_on=base is not None)
-    if base:
-        run.write_changed(base)
+        shop.begin(run.store, built.version, goes_on=goes_on)
+    if goes_on:
+        run.write_all()
     else:
         run.write_different()
     if not run.dry_run:

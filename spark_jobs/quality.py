@@ -25,7 +25,7 @@ from lambent.settings import Settings
 from lambent.tables import EVENTS, LOG, QUARANTINE, TRAINING_SESSIONS
 from spark_jobs import drift
 from spark_jobs.builds import SAME_ROWS
-from spark_jobs.commits import commits, last_metadata, need_table, open_table
+from spark_jobs.commits import commits, count_rows, last_metadata, need_table, open_table
 from spark_jobs.needed import models
 from spark_jobs.quarantine import open_rows
 from spark_jobs.report import Report, Stopwatch, keep, run_job
@@ -122,7 +122,7 @@ def table_checks(settings: Settings, limits: Limits, now_ms: int) -> Iterator[Ch
     live = open_table(settings.table(LOG)) is not None
     for name, least in limits.rows.items():
         table = open_table(settings.table(name))
-        rows = table.count() if table else 0
+        rows = count_rows(table) if table else 0
         yield Check(name, "", "rows", rows, least, rows < least)
         if table is None:
             continue

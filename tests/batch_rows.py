@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from lambent import oracle
 from lambent.events import Event
 from lambent.features import FeatureSet
 from lambent.profile import Profiles
-from lambent.tables import SOURCE_FILE, SOURCE_LIVE
+from lambent.tables import SOURCE_FILE, SOURCE_LIVE, profile_columns
+from spark_jobs.builds import Built
+from spark_jobs.commits import need_table
+from spark_jobs.newest import NewestRows
 from spark_jobs.profile_rows import from_arrow
 from spark_jobs.rows import RowBuilder
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from pyspark.sql import DataFrame
 
 Log = list[tuple[Event, int]]
 """(event, ingest_ms), in the log's order."""
@@ -37,8 +36,6 @@ def as_files(log: Log) -> Log:
 
 def rows_of(files: Iterable[tuple[Event, int]], live: Iterable[tuple[Event, int]]) -> pa.Table:
     """Rows as ingest reads them."""
-    import pyarrow as pa
-
     builders = {SOURCE_FILE: RowBuilder(SOURCE_FILE), SOURCE_LIVE: RowBuilder(SOURCE_LIVE)}
     for event, ms in files:
         builders[SOURCE_FILE].add_event(event, "file", 1, ms, 0)
@@ -55,11 +52,16 @@ def oracle_profiles(features: FeatureSet, log: Log) -> dict[str, Profiles]:
     return {user: oracle.profile(features, oracle.mark(features, seen)) for user, seen in of_user.items()}
 
 
-def collected(features: FeatureSet, profiles: DataFrame) -> tuple[list[str], Profiles]:
-    """Spark's profiles, by user."""
-    table = profiles.orderBy("user").toArrow().combine_chunks()
-    users = table.column("user").to_pylist()
-    return users, np.concatenate([features.profile.identity(0), *(from_arrow(features, b) for b in table.to_batches())])
+def built_profiles(features: FeatureSet, path: str) -> tuple[list[str], Profiles]:
+    """The profiles of the newest build, by user."""
+    table = need_table(path, "")
+    built, columns = Built.find(table), list(profile_columns(features.profile))
+    assert built
+    batches = list(NewestRows.of(table, built).batches(columns, 1_000))
+    users = [user for batch in batches for user in batch.column("user").to_pylist()]
+    profiles = np.concatenate([features.profile.identity(0), *(from_arrow(features, batch) for batch in batches)])
+    order = sorted(range(len(users)), key=users.__getitem__)
+    return [users[n] for n in order], profiles[order]
 
 
 def stacked(features: FeatureSet, profiles: dict[str, Profiles], users: Sequence[str]) -> Profiles:

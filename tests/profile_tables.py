@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 from deltalake import CommitProperties, write_deltalake
@@ -15,6 +16,8 @@ from lambent.profile import Profiles
 from lambent.records import encode_profiles
 from lambent.settings import Settings
 from lambent.tables import PROFILES
+from spark_jobs.builds import Built
+from spark_jobs.commits import Metadata, open_table
 from spark_jobs.profile_rows import to_arrow
 from spark_jobs.snapshot import Snapshot
 
@@ -42,18 +45,23 @@ class Table:
 
     def build(self, snapshot: Snapshot, touched: Iterable[str], *, full: bool = False) -> None:
         """Go on from the newest build with something new of these users; or make only these anew."""
-        changed = dict.fromkeys(touched, (self.newest + 2, snapshot))
-        rows = changed if full else {**(self.versions[-1][1] if self.versions else {}), **changed}
-        base = {} if full or not self.versions else {"base": self.newest}
-        said = snapshot.metadata(self.features.hash) | base
-        batches = [self._batch(user, row) for user, row in sorted(rows.items())]
+        changed = dict.fromkeys(sorted(touched), (self.newest + 2, snapshot))
+        built = None if full else Built.find(open_table(self.settings.table(PROFILES)))
+        before = self.versions[-1][1] if built else {}
+        said = snapshot.metadata(self.features.hash)
+        if built:
+            said |= built.goes_on(built.superseded + len(changed.keys() & before.keys()))
+        self._write(changed, said, "append" if built else "overwrite")
+        self.versions.append((snapshot, before | changed))
+
+    def _write(self, rows: Mapping[str, Row], said: Metadata, mode: Literal["append", "overwrite"]) -> None:
+        batches = [self._batch(user, row) for user, row in rows.items()]
         empty = to_arrow(self.features, pa.array([], "string"), self.features.profile.identity(0), [], (0, 0))
         write_deltalake(
-            self.settings.table(PROFILES), pa.Table.from_batches([empty, *batches]), mode="overwrite",
-            schema_mode="overwrite",
+            self.settings.table(PROFILES), pa.Table.from_batches([empty, *batches]), mode=mode,
+            schema_mode="overwrite" if mode == "overwrite" else None,
             commit_properties=CommitProperties(custom_metadata={"userMetadata": json.dumps(said)}),
         )  # fmt: skip
-        self.versions.append((snapshot, rows))
 
     def _profile(self, number: int) -> Profiles:
         profile = self.features.profile.identity(1)

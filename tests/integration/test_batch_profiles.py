@@ -16,9 +16,8 @@ from lambent.settings import Settings
 from lambent.tables import EVENTS, PROFILES
 from spark_jobs import ingest, profiles
 from spark_jobs.commits import need_table
-from spark_jobs.profile_rows import from_arrow
 from tests.aging import age
-from tests.batch_rows import Log, as_files, oracle_profiles, stacked
+from tests.batch_rows import Log, as_files, built_profiles, oracle_profiles, stacked
 from tests.spark import settings, spark
 
 if TYPE_CHECKING:
@@ -53,11 +52,10 @@ def add_file(settings: Settings, name: str, log: Log) -> Log:
 def assert_is_built(settings: Settings, log: Log) -> None:
     """The table holds each user's profile by the definition."""
     features = FeatureSet(settings.load_taxonomy())
-    table = need_table(settings.table(PROFILES), "").to_pyarrow_dataset().to_table().sort_by("user").combine_chunks()
+    users, found = built_profiles(features, settings.table(PROFILES))
     expected = oracle_profiles(features, as_files(log))
-    assert table.column("user").to_pylist() == sorted(expected)
-    found = from_arrow(features, table.to_batches()[0])
-    wrong = differs(features.profile, found, stacked(features, expected, sorted(expected)), stored=False)
+    assert users == sorted(expected)
+    wrong = differs(features.profile, found, stacked(features, expected, users), stored=False)
     assert not any(rows.any() for rows in wrong.values())
 
 
@@ -70,10 +68,11 @@ def test_later_earlier_and_first_events_of_users_are_folded_on_and_anew_and_then
 
     report = profiles.build(settings)
 
-    assert report.counts == {"users_touched": 17, "users_anew": 2}
+    assert (report.rows, report.counts) == (25, {"users_touched": 17, "users_anew": 2, "users_new": 5})
     assert_is_built(settings, log)
     table = need_table(settings.table(PROFILES), "").to_pyarrow_dataset().to_table(["events_version"])
-    assert table.column("events_version").to_pylist().count(report.facts["events_version"]) == 17
+    versions = table.column("events_version").to_pylist()
+    assert (len(versions), versions.count(report.facts["events_version"])) == (20 + 17, 17)
     assert profiles.build(settings).facts == report.facts
 
 
@@ -84,7 +83,7 @@ def test_a_build_goes_on_from_one_of_many_weeks_ago(settings: Settings, spark: S
         age(settings.table(name), 40)
     spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # which remembers the commits' times
     log += add_file(settings, "later", some_events(range(5, 6), range(2)))
-    assert profiles.build(settings).counts == {"users_touched": 2, "users_anew": 0}
+    assert profiles.build(settings).counts == {"users_touched": 2, "users_anew": 0, "users_new": 0}
     assert_is_built(settings, log)
 
 

@@ -21,7 +21,7 @@ from spark_jobs import profiles, publish, run
 from spark_jobs.commits import append
 from spark_jobs.ingest import first_copies
 from spark_jobs.snapshot import Snapshot
-from tests.batch_rows import collected, rows_of
+from tests.batch_rows import built_profiles, rows_of
 from tests.valkey import Valkey, free_port, server, valkey
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ def shop(spark: SparkSession, settings: Settings, valkey: Valkey) -> Settings:
     return settings.model_copy(update={"store_url": SecretStr(valkey.url)})
 
 
-def test_what_is_published_is_the_table_with_its_cutoff(spark: SparkSession, shop: Settings, valkey: Valkey) -> None:
+def test_what_is_published_is_the_table_with_its_cutoff(shop: Settings, valkey: Valkey) -> None:
     profiles.build(shop, Snapshot(0, START_MS + 5_000))
     report = publish.publish(shop)
     features = FeatureSet(shop.load_taxonomy())
-    users, table = collected(features, spark.read.format("delta").load(shop.table(PROFILES)))
+    users, table = built_profiles(features, shop.table(PROFILES))
     assert users == sorted(USERS)
     values = valkey.client.mget(keys.profile(keys.partition(user, 4), user) for user in users)
     found, cutoffs_ms = decode_profiles(features, values)

@@ -14,7 +14,7 @@ from lambent.settings import Settings
 from lambent.tables import EVENTS, PROFILES
 from spark_jobs import ingest, profiles
 from spark_jobs.commits import last_metadata, need_table
-from tests.batch_rows import as_files, collected, oracle_profiles, stacked
+from tests.batch_rows import as_files, built_profiles, oracle_profiles, stacked
 from tests.spark import shared_file
 
 if TYPE_CHECKING:
@@ -47,6 +47,6 @@ def test_a_real_file_gives_its_known_counts_and_the_oracles_profiles(
     key = settings.user_key_bytes()
     log = [(row.event, 0) for row in read_events(path, load_mapping(mapping), features.taxonomy, key) if row.event]
     expected = oracle_profiles(features, as_files(log))
-    names, found = collected(features, spark.read.format("delta").load(settings.table(PROFILES)))
+    names, found = built_profiles(features, settings.table(PROFILES))
     wrong = differs(features.profile, found, stacked(features, expected, names), stored=False)
     assert not {name: np.array(names)[rows] for name, rows in wrong.items() if rows.any()}

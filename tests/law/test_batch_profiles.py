@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,14 +17,16 @@ from lambent.fold import FoldState, fold, merge
 from lambent.law import differs
 from lambent.profile import Profiles
 from lambent.tables import EVENT_COLUMNS
+from spark_jobs.builds import Built
+from spark_jobs.commits import open_table
 from spark_jobs.ingest import first_copies
-from spark_jobs.profiles import go_on, profiles_of
+from spark_jobs.profiles import write_all, write_touched
 from spark_jobs.snapshot import Snapshot, included
-from tests.batch_rows import Log, as_files, collected, oracle_profiles, renamed, rows_of, stacked
+from tests.batch_rows import Log, as_files, built_profiles, oracle_profiles, renamed, rows_of, stacked
 from tests.histories import START_MS, logs
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 pytestmark = [pytest.mark.law, pytest.mark.spark]
 
@@ -53,8 +56,8 @@ def cut(histories: list[tuple[Log, int]]) -> tuple[Log, Log]:
     return [one for log, cut in whole for one in as_files(log[:cut])], [one for log, cut in whole for one in log[cut:]]
 
 
-def assert_are(found: DataFrame, expected: dict[str, Profiles]) -> None:
-    users, profiles = collected(FEATURES, found)
+def assert_are(path: str, expected: dict[str, Profiles]) -> None:
+    users, profiles = built_profiles(FEATURES, path)
     assert users == sorted(expected)
     wrong = differs(FEATURES.profile, profiles, stacked(FEATURES, expected, users), stored=False)
     assert not {name: np.array(users)[rows] for name, rows in wrong.items() if rows.any()}
@@ -82,10 +85,11 @@ def test_spark_gives_every_user_the_profile_of_the_oracle_and_of_the_fold(
     before = [one for one in live if one[1] < START_MS + cutoff]
 
     distinct = first_copies(spark.createDataFrame(rows_of(files, live)), None)
-    found = profiles_of(included(distinct, START_MS + cutoff), FEATURES, Snapshot(0, START_MS + cutoff))
+    with tempfile.TemporaryDirectory() as path:
+        write_all(path, included(distinct, START_MS + cutoff), FEATURES, Snapshot(0, START_MS + cutoff))
 
-    assert_are(found, oracle_profiles(FEATURES, files + before))
-    assert_are(found, folded(files + before))
+        assert_are(path, oracle_profiles(FEATURES, files + before))
+        assert_are(path, folded(files + before))
 
 
 @some_examples
@@ -105,18 +109,19 @@ def test_going_on_from_any_snapshot_to_any_later_one_gives_what_a_full_build_giv
         "*", f"CASE WHEN source = 0 THEN abs(hash(event_id, {seed})) % 4 ELSE 0 END AS version"
     ).persist()
     steps = list(zip(sorted(version for version, _ in steps), sorted(ms for _, ms in steps), strict=True))
-    old, profiles = None, None
-    for version, cutoff in steps:
-        snapshot = Snapshot(version, START_MS + cutoff)
-        events = included(table.where(f"version <= {version}"), snapshot.cutoff_ms).drop("version")
-        if old is None or profiles is None:
-            found = profiles_of(events, FEATURES, snapshot)
-        else:
-            seen = included(table.where(f"version <= {old.events_version}"), old.cutoff_ms)
-            new = events.join(seen, "event_id", "left_anti").select(*EVENT_COLUMNS)
-            found, _ = go_on(profiles, old, new, events, FEATURES, snapshot)
-        old, profiles = snapshot, found.persist()
+    with tempfile.TemporaryDirectory() as path:
+        for version, cutoff in steps:
+            snapshot = Snapshot(version, START_MS + cutoff)
+            events = included(table.where(f"version <= {version}"), snapshot.cutoff_ms).drop("version")
+            built = Built.find(open_table(path))
+            if built is None:
+                write_all(path, events, FEATURES, snapshot)
+            elif built.snapshot != snapshot:
+                old = built.snapshot
+                seen = included(table.where(f"version <= {old.events_version}"), old.cutoff_ms)
+                new = events.join(seen, "event_id", "left_anti").select(*EVENT_COLUMNS)
+                write_touched(path, built, new, events, FEATURES, snapshot)
 
-        seen_ids = set(events.select("event_id").toArrow().column("event_id").to_pylist())
-        expected = [one for one in oracle.distinct(files + live) if one[0].id in seen_ids]
-        assert_are(profiles, oracle_profiles(FEATURES, expected))
+            seen_ids = set(events.select("event_id").toArrow().column("event_id").to_pylist())
+            expected = [one for one in oracle.distinct(files + live) if one[0].id in seen_ids]
+            assert_are(path, oracle_profiles(FEATURES, expected))
