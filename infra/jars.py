@@ -20,9 +20,10 @@ COORDINATE = f"io.delta:delta-spark_{SPARK_RELEASE}_2.13:{version('delta-spark')
 EXCLUDED = "org.apache.hadoop:hadoop-client-api,org.apache.hadoop:hadoop-client-runtime"
 
 
-def resolve() -> list[Path]:
+def resolve(coordinate: str, excluded: str = "") -> list[Path]:
     """Let spark-submit resolve the coordinate, and ask its JVM where the jars are. No session starts."""
-    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--packages {COORDINATE} --exclude-packages {EXCLUDED} pyspark-shell"
+    without = f"--exclude-packages {excluded} " if excluded else ""
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--packages {coordinate} {without}pyspark-shell"
     gateway = launch_gateway()
     try:
         jars = gateway.jvm.java.lang.System.getProperty("spark.jars")
@@ -41,7 +42,7 @@ def main() -> None:
     # Spark's own copy wins over one of ours by the same name: half of the resolved jars would never be read.
     shipped = {artifact(jar.name) for jar in (Path(pyspark.__file__).parent / "jars").glob("*.jar")}
     # Ivy puts the organisation and "_" before the name.
-    found = [jar for jar in resolve() if artifact(jar.name.split("_", 1)[1]) not in shipped]
+    found = [jar for jar in resolve(COORDINATE, EXCLUDED) if artifact(jar.name.split("_", 1)[1]) not in shipped]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for jar in found:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 SLOTS = 16384
+USER_KEY_BYTES = 32
+"""Of the key that makes the pseudonyms."""
 
 Make = TypeVar("Make", bound=Callable[..., str])
 
@@ -28,6 +30,7 @@ class Key:
         meaning: what it holds.
         written_by, read_by: parts, with commas between them.
         lives: how long it, or an entry of it, stays.
+        public: whether readers of other making may count on it (``reference/redis.md``); all others may change.
     """
 
     pattern: str
@@ -36,6 +39,7 @@ class Key:
     written_by: str
     read_by: str
     lives: str = "for good"
+    public: bool = False
 
 
 KEYS: list[Key] = []
@@ -46,12 +50,14 @@ def _one(name: str, kind: str, meaning: str, written_by: str, read_by: str, live
     return name
 
 
-def _family(kind: str, written_by: str, read_by: str, lives: str = "for good") -> Callable[[Make], Make]:
+def _family(
+    kind: str, written_by: str, read_by: str, lives: str = "for good", *, public: bool = False
+) -> Callable[[Make], Make]:
     """Enter a function into ``KEYS``; its docstring is the meaning."""
 
     def enter(make: Make) -> Make:
         arguments = ("p", "USER")[: make.__code__.co_argcount]
-        KEYS.append(Key(make(*arguments), kind, make.__doc__ or "", written_by, read_by, lives))
+        KEYS.append(Key(make(*arguments), kind, make.__doc__ or "", written_by, read_by, lives, public))
         return make
 
     return enter
@@ -81,7 +87,7 @@ ARCHIVER = _one(
 
 
 def pseudonym(raw_id: str, key: bytes) -> str:
-    """The user key: ``base64url(HMAC-SHA-256(key, raw id)[:16])`` without padding, 22 characters (RFC 2104, RFC 4648).
+    """A visitor's pseudonym: ``base64url(HMAC-SHA-256(key, raw id)[:16])`` without padding, 22 characters (RFC 2104, RFC 4648).
 
     The raw id never goes past a door: producers and readers hold the key, the store and the tables do not.
     """
@@ -90,7 +96,7 @@ def pseudonym(raw_id: str, key: bytes) -> str:
 
 
 def partition(user: str, partitions: int) -> int:
-    """Partition of a user: Redis Cluster's own key slot (CRC16/XMODEM mod 16384) mod P."""
+    """A visitor's partition: Redis Cluster's own key slot (CRC16/XMODEM mod 16384) mod P."""
     return binascii.crc_hqx(user.encode(), 0) % SLOTS % partitions
 
 
@@ -105,7 +111,7 @@ def events(p: int) -> str:
     return f"events:{{{p}}}"
 
 
-@_family("stream", "worker", "archiver, whoever follows intents", "archived, and 10 minutes old")
+@_family("stream", "worker", "archiver, whoever follows intents", "archived, and 10 minutes old", public=True)
 def intents(p: int) -> str:
     """Stream of what was predicted; one entry a batch, field ``i``: a JSON array of intents."""
     return f"intents:{{{p}}}"
@@ -117,7 +123,7 @@ def dead(p: int) -> str:
     return f"dead:{{{p}}}"
 
 
-@_family("string", "worker, rebuild", "worker, archiver, server")
+@_family("string", "worker, rebuild", "worker, archiver, server", public=True)
 def position(p: int) -> str:
     """Id of the last stream entry whose effects are in the store: the fence. ``0-1`` while the partition is rebuilt."""
     return f"position:{{{p}}}"
@@ -157,7 +163,7 @@ def live_pattern() -> str:
     return "live:{*}:*"
 
 
-@_family("string", "worker, rebuild", "server, systems that act", "14 d after the last event")
+@_family("string", "worker, rebuild", "server, systems that act", "14 d after the last event", public=True)
 def intent(p: int, user: str) -> str:
     """The newest intent, as JSON; only the worker writes it, and a rebuild where it is missing."""
     return f"intent:{{{p}}}:{user}"

@@ -15,11 +15,11 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from lambent.errors import SettingsError
+from lambent.keys import USER_KEY_BYTES
 from lambent.taxonomy import Taxonomy, load_taxonomy
 from lambent.traffic import Rules, load_rules
 
 PREFIX = "LAMBENT_"
-USER_KEY_BYTES = 32
 
 AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
 

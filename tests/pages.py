@@ -8,6 +8,9 @@ A block's language says what becomes of it:
              be said somewhere, whatever the numbers are
     toml     is read as what it is: a mapping, settings, a taxonomy, rules on traffic
     json     is parsed
+    java, javascript   is a file of the documentation, which its title names; a test runs it
+
+What is titled with a file's name is that file, also in Python.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from infra.reference import made_pages
 
 PROJECT = Path(__file__).resolve().parent.parent
 DOCS = PROJECT / "docs"
-LANGUAGES = ("bash", "json", "python", "text", "toml")
+LANGUAGES = ("bash", "java", "javascript", "json", "python", "text", "toml")
 FOR_INSTANCE = "For instance"
 ADDRESS = "127.0.0.1:8642"
 """Where the pages say that the server is."""
@@ -57,6 +60,11 @@ class Block:
     def stays(self) -> bool:
         """It is a command that runs on beside the others."""
         return "terminal" in self.title
+
+    @property
+    def is_file(self) -> bool:
+        """It is a file below ``docs``, included."""
+        return bool(self.title) and (DOCS / self.title).is_file()
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from infra.reference.commands import cli_page
+from infra.reference.contract import redis_page
 from infra.reference.events import events_page
 from infra.reference.features import features_page
 from infra.reference.keys import keys_page
@@ -19,6 +20,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "settings": settings_page,
     "cli": cli_page,
     "events": events_page,
+    "redis": redis_page,
     "keys": keys_page,
     "tables": tables_page,
     "features": features_page,

@@ -39,13 +39,15 @@ EXAMPLE = events.Event(
 )  # fmt: skip
 
 
+INTENT = events.Intent(
+    user=EXAMPLE.user, event_id=EXAMPLE.id, event_ms=EXAMPLE.event_ms, ingest_ms=EXAMPLE.event_ms + 140,
+    probabilities={"browse": 0.61, "purchase": 0.23, "consult": 0.15, "review": 0.01}, model="1",
+    cutoff_ms=1_735_894_800_000, actions=("recommend",), session_events=5,
+)  # fmt: skip
+
+
 def events_page() -> str:
     """The event, the intent, and what is neither."""
-    intent = events.Intent(
-        user=EXAMPLE.user, event_id=EXAMPLE.id, event_ms=EXAMPLE.event_ms, ingest_ms=EXAMPLE.event_ms + 140,
-        probabilities={"browse": 0.61, "purchase": 0.23, "consult": 0.15, "review": 0.01}, model="1",
-        cutoff_ms=1_735_894_800_000, actions=("recommend",), session_events=5,
-    )  # fmt: skip
     shop = taxonomy.shop()
     rejections = ((code(_admit(data, shop).reason), what, _short(_admit(data, shop).detail)) for what, data in BROKEN)
     return f"""# Events and intents
@@ -76,10 +78,20 @@ table [`quarantine`](tables.md#quarantine). Rows of files have [more reasons](ma
 where `age_ms` beside it says how long ago the log took the event that it speaks of:
 
 ```json
-{_json(intent)}
+{intent_example()}
 ```
 
-{_fields(events.Intent)}"""
+{intent_fields()}"""
+
+
+def intent_example() -> str:
+    """An intent as JSON."""
+    return _json(INTENT)
+
+
+def intent_fields() -> str:
+    """A table of the intent's fields."""
+    return _fields(events.Intent)
 
 
 def _admit(data: bytes, domain: taxonomy.Taxonomy) -> events.Rejection:

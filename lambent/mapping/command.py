@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lambent.cli import Command, Failed
-from lambent.settings import USER_KEY_BYTES, Settings
+from lambent.keys import USER_KEY_BYTES
+from lambent.settings import Settings
 from lambent.utc import time_text
 
 if TYPE_CHECKING:
