@@ -31,7 +31,8 @@ def redis_page() -> str:
     return f"""# Read the store without us
 
 Any service can read intents from Valkey or Redis itself, in any language, with the client that it has. This page is the
-contract: what stands here holds for every store whose `{keys.META}` has `schema` {SCHEMA}.
+contract: what stands here holds for every store whose `{keys.META}` has `schema` {SCHEMA}. In Python there is a
+[typed client](../how-to/read-intents.md), which does all of it.
 
 ## From a shop's id to its key
 

@@ -18,6 +18,7 @@ import pytest
 
 from infra.reference import PAGES
 from infra.reference.events import BROKEN
+from lambent.client import Reason
 from lambent.events import Event, Intent, admit
 from lambent.mapping import load_mapping
 from lambent.mapping.spec import (
@@ -120,6 +121,11 @@ def test_every_reference_page_is_made_from_code_or_is_the_one_written_by_hand() 
     for field in (*Settings.model_fields, *Event.__struct_fields__, *Intent.__struct_fields__):
         assert f"`{field}`" in pages()["docs/reference/settings.md"] + pages()["docs/reference/events.md"]
     assert all(not isinstance(admit(data, shop()), Event) for _, data in BROKEN)
+
+
+def test_the_page_on_reading_names_every_reason_that_a_reading_gives() -> None:
+    table = pages()["docs/how-to/read-intents.md"]
+    assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)[1:] == list(Reason)
 
 
 def test_the_figures_of_the_law_and_of_its_drawing_are_those_that_the_code_gives() -> None:
