@@ -20,7 +20,7 @@ endef
 .PHONY: help
 help: ## Show this list
 	@printf 'make TARGET, with TARGET one of\n\n'
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-14s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: ## Make the environment in .venv: Python packages, Java, Delta's jars
@@ -66,6 +66,11 @@ chaos: setup ## Kill parts at random under traffic, and see that nothing is lost
 bench-batch: setup ## Measure the batch layer at 20 million events; half an hour (ARGS="--events 2e6 --users 1e5" for less)
 	@$(call say,Benchmark: the batch layer)
 	python -m tests.benchmarks.batch $(ARGS)
+
+.PHONY: bench-realtime
+bench-realtime: setup ## Measure the realtime layer
+	@$(call say,Benchmark: the realtime layer)
+	python -m tests.benchmarks.realtime $(ARGS)
 
 .PHONY: demo
 demo: setup ## Run the whole of Lambent once: INPUT=your.csv MAPPING=how-to-read-it.toml, or events it makes up
