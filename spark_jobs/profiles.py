@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,14 +19,15 @@ from lambent.profile import Profiles
 from lambent.settings import Settings
 from lambent.tables import EVENTS, PROFILES, profile_columns
 from spark_jobs.builds import Built
-from spark_jobs.commits import append, count_rows, load_table, need_table, open_table, overwrite
-from spark_jobs.histories import Histories, fold_histories
-from spark_jobs.newest import STAMP, NewestRows, keys_of
+from spark_jobs.commits import count_rows, load_table, need_table, open_table
+from spark_jobs.histories import Histories, in_log_order, whole_histories
+from spark_jobs.newest import KEY, STAMP, NewestRows, keys_of
 from spark_jobs.profile_rows import to_arrow
 from spark_jobs.report import Report, Stopwatch, keep, run_job
 from spark_jobs.session import spark_session
 from spark_jobs.snapshot import Snapshot, added_since, choose, configure, encoded, included, is_vacuumed
 from spark_jobs.touched import BASE, base_dtype, base_rows, find_new, find_touched
+from spark_jobs.written import Made, Target, write_by_tasks
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,28 +41,36 @@ BROADCAST_USERS = 2_000_000
 # --- pure DataFrame functions ------------------------------------------------------------------------------------------
 
 
-def profiles_of(
-    events: DataFrame, features: FeatureSet, snapshot: Snapshot, base: DataFrame | None = None
-) -> DataFrame:
-    """One row a user, of ``tables.profile_columns``.
+def rows_of(events: DataFrame, features: FeatureSet, base: DataFrame | None = None) -> DataFrame:
+    """What ``folding`` reads, whole users in each partition.
 
     Args:
         events: distinct events of ``tables.EVENT_COLUMNS``: of a user in ``base`` those that come after it, of every
             other user all.
         features: the declarations.
-        snapshot: which the rows say they are made from.
         base: profiles to go on from, as ``touched.BASE_COLUMNS``; None: there are none.
     """
-    taxonomy, aggregates = features.taxonomy, features.profile.aggregates
-    rows = encoded(events, taxonomy)
+    rows = encoded(events, features.taxonomy)
     if base is not None:
         rows = rows.unionByName(base, allowMissingColumns=True)
+    return in_log_order(rows)
 
-    def fold(histories: Histories) -> pa.RecordBatch:
-        made = feature_set(taxonomy, aggregates)
-        return to_arrow(made, histories.names, *_fold(made, histories), dataclasses.astuple(snapshot))
 
-    return fold_histories(rows, profile_columns(features.profile), fold)
+def folding(features: FeatureSet, snapshot: Snapshot) -> Callable[[Iterable[pa.RecordBatch]], Iterator[Made]]:
+    """The fold of a partition of ``rows_of``: a row a user, of ``tables.profile_columns``.
+
+    Args:
+        features: the declarations.
+        snapshot: which the rows say they are made from.
+    """
+    taxonomy, aggregates = features.taxonomy, features.profile.aggregates
+
+    def fold(batches: Iterable[pa.RecordBatch]) -> Iterator[Made]:
+        own = feature_set(taxonomy, aggregates)
+        for histories in whole_histories(batches):
+            yield Made([to_arrow(own, histories.names, *_fold(own, histories), dataclasses.astuple(snapshot))])
+
+    return fold
 
 
 def _fold(features: FeatureSet, histories: Histories) -> tuple[Profiles, np.ndarray]:
@@ -80,9 +89,19 @@ def _fold(features: FeatureSet, histories: Histories) -> tuple[Profiles, np.ndar
 # --- the table ---------------------------------------------------------------------------------------------------------
 
 
+def target_of(path: str, features: FeatureSet) -> Target:
+    """The table; its log tells by which files a snapshot's rows are in, and what quality asks."""
+    return Target(path, profile_columns(features.profile), (*KEY, "clock_ms"))
+
+
 def write_all(path: str, events: DataFrame, features: FeatureSet, snapshot: Snapshot) -> None:
     """Make all rows anew from all events that ``snapshot`` sees."""
-    overwrite(profiles_of(events, features, snapshot), path, snapshot.metadata(features.hash))
+    write_by_tasks(
+        rows_of(events, features),
+        folding(features, snapshot),
+        target_of(path, features),
+        snapshot.metadata(features.hash),
+    )
 
 
 def write_touched(
@@ -110,7 +129,14 @@ def write_touched(
         new = new.join(again, "user", "left_anti").unionByName(events.join(again, "user", "left_semi"))
     base = base_rows(new.sparkSession, path, built, keys_of(known.filter(~pc.field("anew"))), features)
     said = snapshot.metadata(features.hash) | built.goes_on(built.superseded + known.num_rows)
-    append(profiles_of(new, features, snapshot, base), path, said)
+    write_by_tasks(
+        rows_of(new, features, base),
+        folding(features, snapshot),
+        target_of(path, features),
+        said,
+        "append",
+        built.version,
+    )
     return {
         "users_touched": touched.num_rows,
         "users_anew": anew.num_rows,

@@ -152,6 +152,7 @@ def write_by_tasks(
     target: Target,
     metadata: Metadata,
     mode: Literal["overwrite", "append"] = "overwrite",
+    version: int | None = None,
 ) -> Counter[str]:
     """Write what each task makes of its rows, in one commit.
 
@@ -161,13 +162,14 @@ def write_by_tasks(
         target: the table; it is made where there is none.
         metadata: what the commit says of itself.
         mode: ``overwrite`` replaces all rows, and the schema; older versions stay readable.
+        version: of the table, which the rows go with; None: the newest.
 
     Returns:
         What the tasks have counted.
 
     Raises:
         UnwritableError: there is no room for it.
-        DataError: another job has written to the table in the meantime, or rows of other columns are appended.
+        DataError: another job has written to the table since that version, or rows of other columns are appended.
     """
 
     def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -175,7 +177,7 @@ def write_by_tasks(
 
     with writing(target.path):
         make_folder(target.path)
-        table = open_table(target.path)
+        table = open_table(target.path, version)
         told = rows.mapInArrow(write, ddl(FILE_COLUMNS)).collect()
     commit_files(table, target, [add_action(row) for row in told if row["path"]], metadata, mode)
     return sum((Counter(json.loads(row["counts"])) for row in told if row["counts"]), Counter())
@@ -216,8 +218,7 @@ def commit_files(
     if mode == "append" and table is not None and table.schema() != schema:
         raise DataError(f"{target.path} has other columns than the rows that are added.", "Build the table anew.")
     # Without a retry, since what was added in the meantime would else be there beside the new rows.
-    retries = 0 if mode == "overwrite" else None
-    said = CommitProperties(custom_metadata={"userMetadata": json.dumps(metadata)}, max_commit_retries=retries)
+    said = CommitProperties(custom_metadata={"userMetadata": json.dumps(metadata)}, max_commit_retries=0)
     with alone(target.path), writing(target.path):
         if table is None:
             create_table_with_add_actions(target.path, schema, list(files), mode="error", commit_properties=said)

@@ -116,8 +116,11 @@ def test_what_nobody_commits_is_not_in_the_table_and_a_vacuum_deletes_it(tmp_pat
     assert numbers(target) == [2]
 
 
+@pytest.mark.parametrize("mode", ["overwrite", "append"])
 @pytest.mark.parametrize("there", [False, True])
-def test_a_job_that_another_one_has_overtaken_says_so_and_changes_nothing(tmp_path: Path, there: bool) -> None:
+def test_a_job_that_another_one_has_overtaken_says_so_and_changes_nothing(
+    tmp_path: Path, there: bool, mode: str
+) -> None:
     target = target_of(tmp_path)
     if there:
         commit(target, told(target, [0]))
@@ -125,7 +128,7 @@ def test_a_job_that_another_one_has_overtaken_says_so_and_changes_nothing(tmp_pa
     files = [add_action(row) for row in told(target, [1]) if row["path"]]
     commit(target, told(target, [2]), "append")
     with pytest.raises(DataError, match=r"Another job has written to .* in the meantime; this one wrote nothing"):
-        commit_files(before, target, files, {}, "overwrite")
+        commit_files(before, target, files, {}, mode)
     assert sorted(numbers(target)) == ([0, 2] if there else [2])
 
 
