@@ -132,7 +132,7 @@ def _bit(text: int) -> Any:
     return np.uint64(0) if text == 0 else np.uint64(1) << np.uint64(text % 64)
 
 
-@njit
+@njit(inline="always")  # it is called once, with all columns there are
 def _show(
     program: Program,
     sessions: Sessions,
@@ -148,7 +148,7 @@ def _show(
 ) -> None:
     """Write one step: ids and numbers in the order of ``FeatureSet.step_ids`` and ``step_floats``; 0 where missing."""
     t_ms, clock_ms, row = events.t_ms[i], sessions.clock_ms[u], steps.floats[i]
-    count = sessions.events[u]
+    count, base_ms, tile_ms = sessions.events[u], base.clock_ms[u], tile.clock_ms[u]
     steps.session_events[i] = count
     steps.ids[i, 0] = events.type[i]
     for e in range(len(program.embedded)):
@@ -165,10 +165,12 @@ def _show(
     else:
         row[6] = math.log1p(price)
         if program.price_level[0] >= 0:
-            total, viewed, unpriced = (
-                decayed_at(program, base, tile, u, program.price_level[0], clock_ms),
-                decayed_at(program, base, tile, u, program.price_level[1], clock_ms),
-                decayed_at(program, base, tile, u, program.price_level[2], clock_ms),
+            half_life_ms = program.half_life_ms[program.half_life_of[program.price_level[0]]]  # of all three
+            of, per, less = program.price_level[0], program.price_level[1], program.price_level[2]
+            total = decayed_at(base.decayed[u, of], base_ms, tile.decayed[u, of], tile_ms, half_life_ms, clock_ms)
+            viewed = decayed_at(base.decayed[u, per], base_ms, tile.decayed[u, per], tile_ms, half_life_ms, clock_ms)
+            unpriced = decayed_at(
+                base.decayed[u, less], base_ms, tile.decayed[u, less], tile_ms, half_life_ms, clock_ms
             )
             if viewed - unpriced >= LEAST_WEIGHT:
                 row[8] = row[6] - total / (viewed - unpriced)
@@ -187,11 +189,14 @@ def _show(
     for k in range(len(program.lookups)):
         column, text, buckets = program.lookups[k, 0], events.texts[program.lookups[k, 1]][i], program.lookups[k, 2]
         if text != 0:
-            row[at + k] = math.log1p(decayed_at(program, base, tile, u, column + text % buckets, clock_ms))
+            half_life_ms, c = program.half_life_ms[program.half_life_of[column]], column + text % buckets
+            row[at + k] = math.log1p(
+                decayed_at(base.decayed[u, c], base_ms, tile.decayed[u, c], tile_ms, half_life_ms, clock_ms)
+            )
     at += len(program.lookups)
     for k in range(len(program.recent)):
         text = events.texts[program.recent[k, 1]][i]
-        entry = 0 if text == 0 else recalled(base.recent[u], tile.recent[u], program.recent[k, 0], np.int64(text))
+        entry = 0 if text == 0 else recalled(base.recent, tile.recent, u, program.recent[k, 0], np.int64(text))
         if entry:
             row[at + 2 * k] = (entry >> HASH_BITS) & ((1 << ACT_BITS) - 1) == 0
             age_ms = clock_ms - MIN_EVENT_MS - (entry >> (HASH_BITS + ACT_BITS)) * MINUTE_MS

@@ -40,37 +40,38 @@ def add_event(
         events.type[i], events.opens[i], events.late[i], events.price[i], events.dwell_ms[i],
     )  # fmt: skip
     for k in range(program.first[kind], program.first[kind + 1]):
-        operation = program.operations[k]
-        mark = operation[2]
+        mark = program.operations[k, 2]
         if mark != ANY_MARK and not (
             (mark == OPENS and opens) or (mark == LATE and late) or (mark == DECIDES and decides)
         ):
             continue
-        column, text = operation[1], np.int64(0)
-        if operation[5] >= 0:
-            text = np.int64(events.texts[operation[5]][i])
+        column, text = program.operations[k, 1], np.int64(0)
+        if program.operations[k, 5] >= 0:
+            text = np.int64(events.texts[program.operations[k, 5]][i])
             if text == 0:
                 continue
-        buckets, bucket_ms = operation[6], operation[7]
+        buckets, bucket_ms = program.operations[k, 6], program.operations[k, 7]
         if bucket_ms > 0:
             column += (t_ms // bucket_ms) % buckets
         elif buckets > 0:
             column += text % buckets
-        if operation[0] == COUNT:
+        if program.operations[k, 0] == COUNT:
             profiles.count[u, column] += 1
-        elif operation[0] == LATEST:
-            at_ms = clock_ms if operation[2] == DECIDES else t_ms
+        elif program.operations[k, 0] == LATEST:
+            at_ms = clock_ms if program.operations[k, 2] == DECIDES else t_ms
             profiles.latest[u, column] = max(profiles.latest[u, column], at_ms // SECOND_MS)
-        elif operation[0] == EARLIEST:
+        elif program.operations[k, 0] == EARLIEST:
             profiles.earliest[u, column] = min(profiles.earliest[u, column], t_ms // SECOND_MS)
-        elif operation[0] == REGISTER:
+        elif program.operations[k, 0] == REGISTER:
             profiles.register[u, column] = max(profiles.register[u, column], _rank(text // buckets))
-        elif operation[0] == RECENT:
+        elif program.operations[k, 0] == RECENT:
             minute = (t_ms - MIN_EVENT_MS) // MINUTE_MS
-            entry = (minute << ACT_BITS | operation[4]) << HASH_BITS | (text & HASH)
-            _recall(profiles.recent[u], column, entry)
+            entry = (minute << ACT_BITS | program.operations[k, 4]) << HASH_BITS | (text & HASH)
+            _recall(profiles.recent, u, column, entry)
         else:
-            profiles.decayed[u, column] += _worth(operation[4], price, dwell_ms) * scratch[operation[3]]
+            profiles.decayed[u, column] += (
+                _worth(program.operations[k, 4], price, dwell_ms) * scratch[program.operations[k, 3]]
+            )
 
 
 @njit
@@ -110,49 +111,52 @@ def _rank(text: int) -> int:
 
 
 @njit
-def _recall(entries: Array, first: int, entry: int) -> None:
+def _recall(entries: Array, u: int, first: int, entry: int) -> None:
     """Write an entry into a last-N map, which is kept newest first: the newest of each text stays, and then the newest."""
     last = first + RECALLED - 1
     for k in range(first, first + RECALLED):
-        if entries[k] != 0 and (entries[k] ^ entry) & HASH == 0:
+        if entries[u, k] != 0 and (entries[u, k] ^ entry) & HASH == 0:
             last = k
             break
-    if entries[last] >= entry:
+    if entries[u, last] >= entry:
         return
     k = last
-    while k > first and entries[k - 1] < entry:
-        entries[k] = entries[k - 1]
+    while k > first and entries[u, k - 1] < entry:
+        entries[u, k] = entries[u, k - 1]
         k -= 1
-    entries[k] = entry
+    entries[u, k] = entry
 
 
-@njit
-def recalled(base: Array, tile: Array, first: int, text: int) -> int:
-    """The entry of a text in merge(base, tile) of a last-N map, 0 where it has none, without merging."""
+@njit(inline="always")
+def recalled(base: Array, tile: Array, u: int, first: int, text: int) -> int:
+    """The entry of a text in user u's merge(base, tile) of a last-N map, 0 where it has none, without merging."""
     found = 0
     for k in range(first, first + RECALLED):
-        for entry in (base[k], tile[k]):
+        for entry in (base[u, k], tile[u, k]):
             if (entry ^ text) & HASH == 0 and entry != 0:
                 found = max(found, entry)
     newer = 0
     for k in range(first, first + RECALLED):
-        newer += tile[k] > found
-        if base[k] > found:
+        newer += tile[u, k] > found
+        if base[u, k] > found:
             twice = False
             for other in range(first, first + RECALLED):
-                twice |= tile[other] > found and (tile[other] ^ base[k]) & HASH == 0
+                twice |= tile[u, other] > found and (tile[u, other] ^ base[u, k]) & HASH == 0
             newer += not twice
     return found if newer < RECALLED else 0
 
 
 @njit
-def decayed_at(program: Program, base: Profiles, tile: Profiles, u: int, column: int, clock_ms: int) -> float:
-    """One decayed column of merge(base, tile) as of a time, without merging the rest."""
-    half_life_ms, total = program.half_life_ms[program.half_life_of[column]], 0.0
-    if base.decayed[u, column] != 0.0:
-        total += base.decayed[u, column] * 2.0 ** ((base.clock_ms[u] - clock_ms) / half_life_ms)
-    if tile.decayed[u, column] != 0.0:
-        total += tile.decayed[u, column] * 2.0 ** ((tile.clock_ms[u] - clock_ms) / half_life_ms)
+def decayed_at(base: float, base_ms: int, tile: float, tile_ms: int, half_life_ms: float, clock_ms: int) -> float:
+    """One decayed value of merge(base, tile) as of a time, without merging the rest.
+
+    It takes numbers alone, since to hand over all columns of two profiles costs more than the sum.
+    """
+    total = 0.0
+    if base != 0.0:
+        total += base * 2.0 ** ((base_ms - clock_ms) / half_life_ms)
+    if tile != 0.0:
+        total += tile * 2.0 ** ((tile_ms - clock_ms) / half_life_ms)
     return total
 
 
@@ -193,7 +197,7 @@ def merge(program: Program, into: Profiles, to: int, other: Profiles, at: int, s
         into.register[to, column] = max(into.register[to, column], other.register[at, column])
     for column in range(into.recent.shape[1]):
         if other.recent[at, column] != 0:
-            _recall(into.recent[to], column // RECALLED * RECALLED, other.recent[at, column])
+            _recall(into.recent, to, column // RECALLED * RECALLED, other.recent[at, column])
 
 
 @njit
