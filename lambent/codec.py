@@ -67,7 +67,7 @@ class _Field:
 
     width: int
     sizes: tuple[int, ...]
-    read: Callable[[Profiles], Codes]
+    read: Callable[[Profiles], Codes | NDArray[np.int32]]
     write: Callable[[Profiles, Codes], None]
     period: int = 0
 
@@ -100,8 +100,8 @@ def _set(group: str) -> Callable[[Profiles, Codes], None]:
 def _decayed(layout: Layout, double: bool) -> _Field:
     order = np.argsort(-layout.half_life_of, kind="stable")
 
-    def read(profiles: Profiles) -> Codes:
-        values = profiles["decayed"][:, order]
+    def read(profiles: Profiles) -> Codes | NDArray[np.int32]:
+        values = np.take(profiles["decayed"], order, axis=1)
         return values.view(np.int64) if double else _small(values)
 
     def write(profiles: Profiles, codes: Codes) -> None:
@@ -112,9 +112,11 @@ def _decayed(layout: Layout, double: bool) -> _Field:
     return _Field(len(order), (8 if double else 3,), read, write, period)
 
 
-def _small(values: NDArray[np.float64]) -> Codes:
-    bits = values.astype(np.float32).view(np.int32).astype(np.int64)
-    return np.maximum((bits - _ORIGIN + (1 << _CUT_BITS - 1)) >> _CUT_BITS, 0)
+def _small(values: NDArray[np.float64]) -> NDArray[np.int32]:
+    bits = values.astype(np.float32).view(np.int32)
+    bits -= _ORIGIN - (1 << _CUT_BITS - 1)
+    bits >>= _CUT_BITS
+    return np.maximum(bits, 0, out=bits)
 
 
 def _from_small(codes: Codes) -> NDArray[np.float32]:

@@ -28,6 +28,7 @@ from lambent.settings import Settings
 from lambent.tables import PROFILES
 from lambent.utc import time_text
 from spark_jobs import store as shop
+from spark_jobs.ahead import one_ahead
 from spark_jobs.builds import Built, lineage
 from spark_jobs.commits import count_rows, need_table
 from spark_jobs.newest import KEY, NewestRows
@@ -35,6 +36,7 @@ from spark_jobs.profile_rows import from_arrow
 from spark_jobs.report import Report, Stopwatch, keep, run_job
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import redis
     from deltalake import DeltaTable
 
@@ -92,11 +94,13 @@ class Publication:
         aggregates = (one.name for one in self.features.profile.aggregates)
         names = ["clock_ms", *aggregates, *KEY]
         with Progress("publishing", total=self.rows.count(), unit="users") as bar:
-            for batch in self.rows.batches(names, BATCH_USERS):
-                profiles = from_arrow(self.features, batch)
-                cutoffs_ms = batch.column("cutoff_ms").to_numpy()
-                yield batch.column("user").to_pylist(), encode_profiles(self.features, profiles, cutoffs_ms)
-                bar.update(batch.num_rows)
+            for users, values in one_ahead(map(self._encoded, self.rows.batches(names, BATCH_USERS))):
+                yield users, values
+                bar.update(len(users))
+
+    def _encoded(self, batch: pa.RecordBatch) -> tuple[list[str], list[bytes]]:
+        profiles, cutoffs_ms = from_arrow(self.features, batch), batch.column("cutoff_ms").to_numpy()
+        return batch.column("user").to_pylist(), encode_profiles(self.features, profiles, cutoffs_ms)
 
     def _write(self, values: dict[str, bytes]) -> None:
         self.stay()
