@@ -42,13 +42,13 @@ def cache_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="lambent-"))
 
 
-def compiled(signature: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function for one signature, or load what was compiled before."""
+def compiled(signature: Any, *, nogil: bool = False) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function for one signature, or load what was compiled before; ``nogil``: others may run beside it."""
 
     def compile_or_load(function: Callable[..., Any]) -> Any:
         before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(CACHE)
         try:
-            return njit(signature, cache=True)(function)
+            return njit(signature, cache=True, nogil=nogil)(function)
         finally:
             numba.config.CACHE_DIR = before
 
@@ -124,13 +124,13 @@ def fold_steps(
     )  # fmt: skip
 
 
-@compiled(types.void(_ROWS, _I8, _ROWS, types.uint8[::1], types.int64[::1]))
+@compiled(types.void(_ROWS, _I8, _ROWS, types.uint8[::1], types.int64[::1]), nogil=True)
 def pack_rows(parts: Any, clock_ms: Any, codes: Any, packed: Any, ends: Any) -> None:
     """``packing.pack_rows``."""
     packing.pack_rows(parts, clock_ms, codes, packed, ends)
 
 
-@compiled(types.int64(_ROWS, types.Array(types.uint8, 1, "C", readonly=True), types.int64[::1], _I8, _ROWS))
+@compiled(types.int64(_ROWS, types.Array(types.uint8, 1, "C", readonly=True), types.int64[::1], _I8, _ROWS), nogil=True)
 def unpack_rows(parts: Any, packed: Any, ends: Any, clock_ms: Any, codes: Any) -> int:
     """``packing.unpack_rows``."""
     return packing.unpack_rows(parts, packed, ends, clock_ms, codes)
