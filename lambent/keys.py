@@ -111,7 +111,7 @@ def events(p: int) -> str:
     return f"events:{{{p}}}"
 
 
-@_family("stream", "worker", "archiver, whoever follows intents", "archived, and 10 minutes old", public=True)
+@_family("stream", "worker", "archiver, server, whoever follows intents", "archived, and 10 minutes old", public=True)
 def intents(p: int) -> str:
     """Stream of what was predicted; one entry a batch, field ``i``: a JSON array of intents."""
     return f"intents:{{{p}}}"

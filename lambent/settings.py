@@ -87,6 +87,13 @@ class Settings(BaseSettings):
         ge=0,
         description="Events and users that an API key may name in a second, at each server; 0: no limit.",
     )
+    http_max_streams: int = Field(100, ge=0, description="Streams of new intents that may be open at a server.")
+    http_stream_buffer: int = Field(
+        10_000, ge=1, description="Intents that wait for a stream's reader before it is sent away as too slow."
+    )
+    http_heartbeat_ms: int = Field(
+        15_000, ge=100, description="How long a stream is silent before it says that it is still there."
+    )
     http_cors_origins: Origins = Field(
         "",
         description="Origins whose pages may call the server from a browser, with blanks between; empty: none may.",

@@ -11,6 +11,7 @@ from realtime.admission import SCOPE
 from realtime.api_keys import Scope
 from realtime.connection import UNAVAILABLE
 from realtime.context import HttpRequest, context_of
+from realtime.following import follow_intents
 from realtime.logs import fields, get_logger
 from realtime.problems import Problem, ProblemError, from_exception, from_problem, respond
 from realtime.reading import read_intent, read_intents
@@ -54,7 +55,7 @@ def failed(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     return respond(Problem(title="The server failed", status=500, detail="Its log says why."))
 
 
-HANDLERS = [send_events, read_intent, read_intents, healthz, readyz, metrics]
+HANDLERS = [send_events, read_intent, read_intents, follow_intents, healthz, readyz, metrics]
 EXCEPTION_HANDLERS: dict[Any, Any] = {
     **dict.fromkeys(UNAVAILABLE, store_gone),
     ProblemError: from_problem,

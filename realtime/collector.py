@@ -90,11 +90,12 @@ class Door:
         partitions: P.
 
     Attributes:
+        taxonomy: as above.
         products: completes events; replaced as a whole when others are known.
     """
 
     def __init__(self, taxonomy: Taxonomy, user_key: bytes, partitions: int) -> None:
-        self._taxonomy, self._key, self._partitions = taxonomy, user_key, partitions
+        self.taxonomy, self._key, self._partitions = taxonomy, user_key, partitions
         self.products = Products()
 
     def take(self, texts: Sequence[bytes], *, pseudonymous: bool) -> list[Taken | Rejection]:
@@ -121,7 +122,7 @@ class Door:
         values = msgspec.structs.asdict(incoming)
         values["user"] = values["user"] if pseudonymous else self.pseudonym(values["user"])
         values["event_ms"] = now_ms if values["event_ms"] is None else values["event_ms"]
-        event = check(Event(**values), self._taxonomy)
+        event = check(Event(**values), self.taxonomy)
         if isinstance(event, Rejection):
             return event
         event = self.products.complete(event)  # after the id: a request that is sent again has the same

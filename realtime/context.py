@@ -11,6 +11,7 @@ from litestar.datastructures import State
 from lambent.settings import Settings
 from realtime.api_keys import Keyring
 from realtime.collector import Door
+from realtime.feed import Feed
 from realtime.gateway import Gateway
 from realtime.rates import Rates
 from realtime.server_metrics import ServerMetrics
@@ -30,6 +31,7 @@ class Context:
         metrics: what is counted.
         keyring: the API keys.
         rates: what each key has left.
+        feed: the new intents.
     """
 
     settings: Settings
@@ -38,6 +40,7 @@ class Context:
     metrics: ServerMetrics
     keyring: Keyring
     rates: Rates
+    feed: Feed
 
 
 def context_of(request: Request[Any, Any, Any]) -> Context:

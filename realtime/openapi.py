@@ -36,7 +36,7 @@ _PROBLEMS = {
     "422": "no valid event",
     "429": "too many requests with this API key, or the log is full",
     "502": "what the store holds of this user is no intent of this version",
-    "503": "the store cannot be reached, or takes nothing just now",
+    "503": "the store cannot be reached or takes nothing just now, or as many streams are open as may be",
 }
 _TELLING = {"401": "WWW-Authenticate", "403": "WWW-Authenticate", "429": "Retry-After", "503": "Retry-After"}
 """By status: the header that says more."""
@@ -64,6 +64,9 @@ _OPERATIONS = {
         "get", "200", "the newest intent", JSON, _ref("Answer"), ("400", "404", "502", "503")
     ),
     "/v1/intents": _Operation("post", "200", "one answer a user, in the request's order", JSON, _ref("Answers"), _BODY),
+    "/v1/stream": _Operation(
+        "get", "200", "events, for as long as they are read", "text/event-stream", _TEXT, ("400", "503")
+    ),
     "/healthz": _Operation("get", "200", "it runs", "text/plain", _TEXT, ()),
     "/readyz": _Operation("get", "200", "it can take events", "text/plain", _TEXT, ("503",)),
     "/metrics": _Operation("get", "200", "in Prometheus's text format", "text/plain", _TEXT, ()),

@@ -14,11 +14,13 @@ from lambent.products import products_file
 from lambent.settings import Settings
 
 if TYPE_CHECKING:
+    from granian.server.embed import Server
     from litestar import Litestar
     from litestar.config.cors import CORSConfig
     from litestar.types import Message, Scope
 
     from realtime.api_keys import Keyring
+    from realtime.feed import Feed
     from realtime.store import Meta
 
 
@@ -30,6 +32,7 @@ def create_app(settings: Settings, meta: Meta, keyring: Keyring) -> Litestar:
     from realtime.api import EXCEPTION_HANDLERS, HANDLERS
     from realtime.collector import Door
     from realtime.context import Context
+    from realtime.feed import Feed
     from realtime.gateway import Gateway
     from realtime.known import Watch
     from realtime.openapi import openapi_config
@@ -38,11 +41,14 @@ def create_app(settings: Settings, meta: Meta, keyring: Keyring) -> Litestar:
 
     gateway = Gateway(settings, meta.partitions)
     door = Door(settings.load_taxonomy(), settings.user_key_bytes(), meta.partitions)
-    context = Context(settings, door, gateway, ServerMetrics(), keyring, Rates(settings.http_rate_per_s))
+    url, metrics = settings.store_url.get_secret_value(), ServerMetrics()
+    feed = Feed(url, meta.partitions, settings.http_max_streams, settings.http_stream_buffer)
+    metrics.streams.set_function(lambda: len(feed.followers))
+    context = Context(settings, door, gateway, metrics, keyring, Rates(settings.http_rate_per_s), feed)
 
     async def count(message: Message, _: Scope) -> None:
         if message["type"] == "http.response.start":
-            context.metrics.requests.labels(str(message["status"])).inc()
+            metrics.requests.labels(str(message["status"])).inc()
 
     app = Litestar(
         HANDLERS,
@@ -53,7 +59,7 @@ def create_app(settings: Settings, meta: Meta, keyring: Keyring) -> Litestar:
         cors_config=_cors(settings.http_cors_origins.split()),
         before_send=[count],
         lifespan=[Watch(door, products_file(settings)).running],
-        on_shutdown=[gateway.close],
+        on_shutdown=[feed.close, gateway.close],
     )
     app.state.context = context
     return app
@@ -95,18 +101,30 @@ async def serve(settings: Settings, meta: Meta, keyring: Keyring) -> None:
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
+    app = create_app(settings, meta, keyring)
     server = Server(
-        create_app(settings, meta, keyring),
+        app,
         address=settings.http_host,
         port=settings.http_port,
         interface=Interfaces.ASGI,
         websockets=False,
         log_enabled=False,
     )
-    loop = asyncio.get_running_loop()
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
-    await server.serve()
+        loop.add_signal_handler(number, stop.set)
+    stopping = asyncio.create_task(_stop(stop, app.state.context.feed, server))
+    try:
+        await server.serve()
+    finally:
+        stopping.cancel()
+
+
+async def _stop(stop: asyncio.Event, feed: Feed, server: Server) -> None:
+    """Streams end first: the server waits for what is under way, and they would never end."""
+    await stop.wait()
+    await feed.close()
+    server.stop()  # type: ignore[no-untyped-call]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lambent.cli import Command
-from lambent.errors import FencedError, UsageError
+from lambent.errors import FencedError
 from lambent.features import FeatureSet
 from lambent.settings import Settings
 
@@ -204,24 +204,6 @@ class Worker:
             self.partitions.held.clear()
 
 
-def parse_partitions(text: str, partitions: int) -> list[int]:
-    """``0-7,12`` as a list of partitions.
-
-    Raises:
-        UsageError: it is no such list, or names a partition that the store does not have.
-    """
-    found: set[int] = set()
-    try:
-        for part in text.split(","):
-            first, _, last = part.partition("-")
-            found.update(range(int(first), int(last or first) + 1))
-    except ValueError as error:
-        raise UsageError(f"--partitions {text!r} is not a list such as 0-7,12.") from error
-    if not found or min(found) < 0 or max(found) >= partitions:
-        raise UsageError(f"--partitions {text!r}: the store has partitions 0 to {partitions - 1}.")
-    return sorted(found)
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("--partitions", metavar="LIST", help="only these, e.g. 0-7,12 (default: all that are free)")
@@ -232,6 +214,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """Work until SIGTERM or SIGINT; the report is also written to ROOT/reports/worker.json."""
     from realtime.logs import fields, get_logger, start_logging
     from realtime.metrics import write_report
+    from realtime.partition_list import parse_partitions
     from realtime.running import metrics_at, stop_on_signals
     from realtime.store import open_store
 

@@ -14,6 +14,7 @@ import pytest
 from lambent import keys
 from lambent.events import Intent
 from tests.chaos.rig import Rig
+from tests.event_stream import following, some
 from tests.http_server import PROBLEM, VIEW, post
 
 pytestmark = pytest.mark.integration
@@ -105,3 +106,11 @@ def test_a_body_bomb_is_refused_before_it_bursts(http: httpx.Client) -> None:
         assert http.post(path, content=parts).status_code == 413
         packed = http.post(path, content=b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
         assert (packed.status_code, packed.headers["content-type"]) == (415, PROBLEM)
+
+
+def test_a_workers_intent_reaches_who_follows(http: httpx.Client) -> None:
+    with following(http) as events:
+        post(http, VIEW | {"user": "flo", "id": "f1"})
+        (event,) = some(events, 1)
+        assert event.event_id == "f1"
+        assert event.data["intent"]["probabilities"]
