@@ -8,12 +8,12 @@ import msgspec
 
 from lambent.events import UNDECODABLE, Intent
 
-UNKNOWN = "unknown"
+ABSENT = "absent"
 UNREADABLE = "unreadable"
 NOT_YET = "not_yet"
 
 DETAILS = {
-    UNKNOWN: "No intent is known of this user: no event in the last 14 days, or none that was answered yet.",
+    ABSENT: "No intent is known of this user: no event in the last 14 days, or none that was answered yet.",
     UNREADABLE: "What the store holds for this user is no intent of this version. Is the worker of the same one?",
     NOT_YET: "The worker has not answered in time. Read the intent later.",
 }
@@ -23,7 +23,7 @@ _decode = msgspec.json.Decoder(Intent).decode
 
 
 class NoIntent(msgspec.Struct, frozen=True):
-    """Why there is no intent: ``reason`` is a code (``unknown``, ``unreadable``, ``not_yet``), ``detail`` says it in words."""
+    """Why there is no intent: ``reason`` is a code (``absent``, ``unreadable``, ``not_yet``), ``detail`` says it in words."""
 
     reason: str
     detail: str
@@ -51,7 +51,7 @@ def no_answer(reason: str) -> Answer:
 def answer(value: bytes | None, now_ms: int) -> Answer:
     """What a value of the store says at ``now_ms``, by the clock that gave the log its times."""
     if value is None:
-        return no_answer(UNKNOWN)
+        return no_answer(ABSENT)
     try:
         intent = _decode(value)
     except UNDECODABLE:

@@ -55,7 +55,7 @@ async def read_intent(request: HttpRequest, user: str, pseudonymous: Pseudonymou
     return Response(msgspec.json.encode(found), media_type=JSON)
 
 
-_TITLES = {404: "Unknown user", 502: "Unreadable intent"}
+_TITLES = {404: "No intent", 502: "Unreadable intent"}
 
 
 @post("/v1/intents", status_code=200, media_type=JSON, summary="Read many users' intents", opt={SCOPE: Scope.READ})

@@ -52,7 +52,7 @@ def test_each_of_many_users_gets_an_intent_or_the_reason_why_not(http: httpx.Cli
     found = response.json()["intents"]
     assert response.status_code == 200
     said = [one["error"]["reason"] if "error" in one else one["intent"]["event_id"] for one in found]
-    assert said == ["j1", "unknown", "unreadable", "i1", "j1"]
+    assert said == ["j1", "absent", "unreadable", "i1", "j1"]
     assert all(one["error"]["detail"] for one in found if "error" in one)
 
 
