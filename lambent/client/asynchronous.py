@@ -8,24 +8,46 @@ from types import TracebackType
 from typing import Any
 
 import redis.asyncio
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from lambent.client.reading import ASK_PARTITIONS, Command, Reader, Reading, commands_of, partitions_of
+from lambent.client.reading import (
+    ASK_PARTITIONS,
+    Command,
+    Found,
+    Reader,
+    Reading,
+    commands_of,
+    found_by,
+    partitions_of,
+)
 from lambent.client.sync import FAILURES
 
 
 class AsyncIntentClient(Reader):
     """Reads intents, as ``IntentClient`` does, on one event loop.
+
+    Whoever asks while a round trip is under way travels with the next one: a crowd of tasks costs few round trips and one
+    connection.
+
     See ``Reader`` for the arguments.
     """
 
     def _open(self, url: str) -> None:
-        # Its own timeouts are off: the one here spans a whole read, also the wait for a connection that is free.
-        self._pool = redis.asyncio.BlockingConnectionPool.from_url(
-            url, protocol=2, driver_info=None, socket_timeout=None, timeout=None, retry=Retry(NoBackoff(), 0)
-        )
-        self._pool.make_connection()  # an option that it does not know is refused here, and not at the first read
+        named = parse_url(url)
+        kind = named.pop("connection_class", redis.asyncio.Connection)
+        # Its own timeouts are off: the ones here span a whole read.
+        own: dict[str, Any] = {
+            "protocol": 2,
+            "driver_info": None,
+            "retry": Retry(NoBackoff(), 0),
+            "socket_timeout": None,
+        }
+        self._line: Any = kind(**{**named, **own})
+        self._trip: asyncio.Task[Found] | None = None
+        self._next: asyncio.Task[Found] | None = None
+        self._asked: dict[str, None] = {}
 
     async def get(self, user_id: str) -> Reading:
         """What the visitor whose id in the shop is ``user_id`` is about to do.
@@ -40,34 +62,50 @@ class AsyncIntentClient(Reader):
         users = self._users(user_ids)
         try:
             async with asyncio.timeout(self._timeout_s):
-                if not self._partitions:
-                    self._partitions = partitions_of((await self._ask([ASK_PARTITIONS]))[0])
-                plan = self._plan(users)
-                replies = await self._ask(commands_of(plan)) if plan else []
+                found = await asyncio.shield(self._join(users))
         except FAILURES as error:
             return self._unavailable(users, error)
-        return self._readings(users, plan, replies)
+        return self._readings(users, found)
+
+    def _join(self, users: Sequence[str]) -> asyncio.Task[Found]:
+        """The next round trip, with these on board."""
+        self._asked.update(dict.fromkeys(users))
+        if self._next is None:
+            self._next = asyncio.create_task(self._travel(self._trip))
+            self._next.add_done_callback(_heard)
+        return self._next
+
+    async def _travel(self, before: asyncio.Task[Found] | None) -> Found:
+        """A round trip for all who have joined by the time that the one before is over."""
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        self._trip, self._next = self._next, None
+        users, self._asked = self._asked, {}
+        async with asyncio.timeout(self._timeout_s):
+            if not self._partitions:
+                self._partitions = partitions_of((await self._ask([ASK_PARTITIONS]))[0])
+            plan = self._plan(users)
+            return found_by(plan, await self._ask(commands_of(plan)) if plan else [])
 
     async def _ask(self, commands: Sequence[Command]) -> list[Any]:
         try:
             return await self._ask_once(commands)
-        except redis.exceptions.ConnectionError:  # perhaps closed while it lay idle, which a busy loop sees late
+        except redis.exceptions.ConnectionError:  # perhaps closed while it lay idle
             return await self._ask_once(commands)
 
     async def _ask_once(self, commands: Sequence[Command]) -> list[Any]:
-        line = await self._pool.get_connection()
+        line = self._line
         try:
+            await line.connect()
             await line.send_packed_command(line.pack_commands(commands))
             return [await line.read_response() for _ in commands]
         except BaseException:  # what is still to come would be taken for the reply to something else
             await line.disconnect(nowait=True)
             raise
-        finally:
-            await self._pool.release(line)
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        await self._pool.aclose()
+        """Close the connection."""
+        await self._line.disconnect(nowait=True)
 
     async def __aenter__(self) -> AsyncIntentClient:
         return self
@@ -76,3 +114,9 @@ class AsyncIntentClient(Reader):
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _heard(trip: asyncio.Task[Found]) -> None:
+    """Whoever joined hears of a failure, unless his own time was over before: then nobody need."""
+    if not trip.cancelled():
+        trip.exception()

@@ -6,7 +6,7 @@ import enum
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -21,6 +21,8 @@ TIMEOUT_MS = 20
 Command = tuple[str, ...]
 Plan = dict[int, dict[str, None]]
 """Pseudonyms by partition, each once, in order."""
+Found = Mapping[str, bytes | None]
+"""What the store holds, by pseudonym."""
 
 ASK_PARTITIONS: Command = ("HGET", keys.META, "partitions")
 
@@ -75,7 +77,7 @@ class Reader:
     Args:
         url: redis://, rediss:// or unix://.
         user_key: key of the pseudonyms, 32 bytes: ``bytes.fromhex`` of the setting ``user_key``.
-        timeout_ms: how long a read may take, connecting included.
+        timeout_ms: how long a read may wait for the store, connecting included.
         default: probabilities that stand in for an intent; by default none.
         max_age_ms: an intent that is older is stale; None: any age will do.
         strict: raise where the store cannot be read, instead of giving the default.
@@ -129,7 +131,7 @@ class Reader:
         except UnicodeEncodeError:
             return ""
 
-    def _plan(self, users: Sequence[str]) -> Plan:
+    def _plan(self, users: Iterable[str]) -> Plan:
         """One MGET a partition: its keys lie in one slot of a Cluster."""
         plan: Plan = {}
         for user in users:
@@ -137,13 +139,12 @@ class Reader:
                 plan.setdefault(keys.partition(user, self._partitions), {})[user] = None
         return plan
 
-    def _readings(self, users: Sequence[str], plan: Plan, replies: Sequence[Sequence[bytes | None]]) -> list[Reading]:
-        """A reading for each pseudonym, from the replies to the plan's commands."""
-        found = {
-            user: data
-            for own, values in zip(plan.values(), replies, strict=True)
-            for user, data in zip(own, values, strict=True)
-        }
+    def _readings(self, users: Sequence[str], found: Found) -> list[Reading]:
+        """A reading for each pseudonym.
+
+        Raises:
+            DataError: one cannot be read; only if strict.
+        """
         now_ms = time.time_ns() // 1_000_000
         readings = [self._reading(user, found.get(user), now_ms) for user in users]
         self._count(readings)
@@ -191,6 +192,15 @@ class Reader:
 def commands_of(plan: Plan) -> list[Command]:
     """The plan as commands."""
     return [("MGET", *(keys.intent(p, user) for user in own)) for p, own in plan.items()]
+
+
+def found_by(plan: Plan, replies: Sequence[Sequence[bytes | None]]) -> Found:
+    """What the commands' replies say, by pseudonym."""
+    return {
+        user: data
+        for own, values in zip(plan.values(), replies, strict=True)
+        for user, data in zip(own, values, strict=True)
+    }
 
 
 def partitions_of(reply: bytes | None) -> int:

@@ -9,7 +9,7 @@ from types import TracebackType
 import redis
 
 from lambent.client.lines import Lines
-from lambent.client.reading import ASK_PARTITIONS, Reader, Reading, commands_of, partitions_of
+from lambent.client.reading import ASK_PARTITIONS, Reader, Reading, commands_of, found_by, partitions_of
 from lambent.errors import StoreError
 
 FAILURES = (redis.exceptions.RedisError, OSError, StoreError)
@@ -44,7 +44,7 @@ class IntentClient(Reader):
             replies = self._lines.ask(commands_of(plan), until_s) if plan else []
         except FAILURES as error:
             return self._unavailable(users, error)
-        return self._readings(users, plan, replies)
+        return self._readings(users, found_by(plan, replies))
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,7 +1,8 @@
 """Fixtures that start real engines."""
 
+from tests.clients import client_of
 from tests.http_server import http, rig
 from tests.spark import settings, spark
 from tests.valkey import server
 
-__all__ = ["http", "rig", "server", "settings", "spark"]
+__all__ = ["client_of", "http", "rig", "server", "settings", "spark"]
