@@ -19,6 +19,15 @@ MAX_FACT = 2**32 - 1
 """The largest number."""
 TIME_BITS = 42
 """Of a time in milliseconds: enough until 2109."""
+LAST_MS = (1 << TIME_BITS) - 1
+
+
+def as_of_ms(cutoff_ms: int) -> int:
+    """As of when a snapshot's profiles hold what is told: its cut-off T.
+
+    Where T is 0 there is no live log yet. Whatever such a profile is shown to comes later, so what is told last holds.
+    """
+    return cutoff_ms or LAST_MS
 
 
 @dataclasses.dataclass(frozen=True)

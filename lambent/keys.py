@@ -67,7 +67,8 @@ META = _one(
     "lambent:meta",
     "hash",
     "``partitions`` (P, fixed when the store is made), ``tile_ms``, ``schema``. Of the snapshot that is published: "
-    "``profiles_table``, ``profiles_version``, ``features``, ``record_version``, ``events_version``, ``cutoff_ms``; "
+    "``profiles_table``, ``profiles_version``, ``features``, ``record_version``, ``events_version``, ``cutoff_ms``, "
+    "``users_version``; "
     "``publishing`` (the version that is being written). ``catalogue`` (the control entry that was announced last). ``published`` (the newest cut-offs), ``floor_ms`` (the oldest of "
     "them: tiles that start before it are in every snapshot that may be rolled back to)",
     "the first part that starts, publish",

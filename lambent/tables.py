@@ -151,8 +151,9 @@ def profile_columns(layout: Layout) -> Mapping[str, str]:
         **values,
         "source": "int8",  # the largest of the user's events: whether the live log has begun
         "features": "string",  # hash of the feature set
-        "events_version": "int64",  # the snapshot (V, T) at which the row last changed
+        "events_version": "int64",  # the snapshot at which the row last changed
         "cutoff_ms": "int64",
+        "users_version": "int64",
     }
 
 

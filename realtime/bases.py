@@ -1,4 +1,5 @@
-"""What is known of users before a replay begins: their profiles, and the newest event ids, from the table ``events``.
+"""What is known of users before a replay begins: their profiles, and the newest event ids, from the
+tables ``events`` and ``users``.
 
 A replay that begins at a cut-off of its own needs the profiles of that cut-off, which no one may have published, or built
 with these features: they are folded here, by the fold that batch folds them with.
@@ -7,7 +8,7 @@ with these features: they are folded here, by the fold that batch folds them wit
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +21,15 @@ from lambent.records import RECENT_IDS, LiveRecords, encode_live, encode_profile
 from lambent.sessions import IN_LOG_ORDER
 from lambent.settings import Settings
 from realtime.history import FILE_COLUMNS, event_of, open_table
+from realtime.told import read_told
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 CHUNK_USERS = 1_000
 
+Own = tuple[str, list[dict[str, Any]]]
+"""A user, and rows of the user's events."""
 Base = tuple[str, bytes, bytes]
 """A user, and the bytes of its profile and of a live record in which there is nothing but ids of live events."""
 
@@ -39,10 +43,19 @@ def read_bases(settings: Settings, features: FeatureSet, users: Collection[str],
         users: whom to look for.
         before_ms: the cut-off: live events that the log took at it or later are left out.
     """
-    rows = _rows(settings, users, before_ms)
-    named = itertools.groupby(rows, key=lambda row: row.pop("user"))
-    while chunk := [(user, list(own)) for user, own in itertools.islice(named, CHUNK_USERS)]:
-        yield from _fold(features, chunk, before_ms)
+    told = read_told(settings, features, users, before_ms)
+    named = _named(_rows(settings, users, before_ms), told)
+    while chunk := list(itertools.islice(named, CHUNK_USERS)):
+        yield from _fold(features, chunk, told, before_ms)
+
+
+def _named(rows: Iterator[dict[str, Any]], told: Collection[str]) -> Iterator[Own]:
+    """Users with events, then those of whom something is told without any."""
+    left = set(told)
+    for user, own in itertools.groupby(rows, key=lambda row: row.pop("user")):
+        left.discard(user)
+        yield user, list(own)
+    yield from ((user, []) for user in sorted(left))
 
 
 def _rows(settings: Settings, users: Collection[str], before_ms: int) -> Iterator[dict[str, Any]]:
@@ -61,13 +74,15 @@ def _rows(settings: Settings, users: Collection[str], before_ms: int) -> Iterato
         yield from batch.to_pylist()
 
 
-def _fold(features: FeatureSet, chunk: list[tuple[str, list[dict[str, Any]]]], cutoff_ms: int) -> Iterator[Base]:
+def _fold(features: FeatureSet, chunk: list[Own], told: Mapping[str, list[int]], cutoff_ms: int) -> Iterator[Base]:
     ingest_ms = [row["ingest_ms"] for _, own in chunk for row in own]
     user = np.repeat(np.arange(len(chunk)), [len(own) for _, own in chunk])
     events = [event_of({**row, "user": name}) for name, own in chunk for row in own]
     encoded = encode_events(events, ingest_ms, features.taxonomy)
     profiles = fold_profiles(features, features.profile.identity(len(chunk)), user, encoded)
-    live = np.array([row["source"] == tables.SOURCE_LIVE for _, own in chunk for row in own])
+    for row, (name, _) in enumerate(chunk):
+        profiles["fact"][row] = told.get(name, 0)
+    live = np.array([row["source"] == tables.SOURCE_LIVE for _, own in chunk for row in own], bool)
     recent = [encoded["id"][live & (user == row)][-RECENT_IDS:] for row in range(len(chunk))]
     empty = np.zeros(len(chunk), live_dtype(features.taxonomy))
     records = encode_live(features, LiveRecords(empty, [[] for _ in chunk], recent))

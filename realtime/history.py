@@ -24,13 +24,13 @@ FILE_COLUMNS = (
 )  # fmt: skip
 
 
-def open_table(settings: Settings, name: str) -> DeltaTable | None:
-    """A Delta table, or None where it has not been made."""
+def open_table(settings: Settings, name: str, version: int | None = None) -> DeltaTable | None:
+    """A Delta table at a version, None being the newest; or None where it has not been made."""
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
     try:
-        return DeltaTable(settings.table(name))
+        return DeltaTable(settings.table(name), version)
     except TableNotFoundError:
         return None
 

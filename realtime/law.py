@@ -21,6 +21,7 @@ from lambent.features import FeatureSet
 from lambent.profile import Profiles
 from lambent.records import decode_live, decode_profiles, merge_live
 from lambent.settings import Settings
+from realtime.told import read_told
 
 if TYPE_CHECKING:
     from realtime.history import Log
@@ -83,21 +84,29 @@ def check_law(store: Store, meta: Meta, settings: Settings, features: FeatureSet
     users = sorted(histories, key=lambda user: keys.partition(user, meta.partitions))
     for start in range(0, len(users), CHUNK):
         own = users[start : start + CHUNK]
-        _compare(report, store, meta, features, {user: histories[user] for user in own})
+        _compare(report, store, meta, settings, features, {user: histories[user] for user in own})
     _wait(store, meta, settings, 0)  # what came meanwhile would be in the live records only
     report.seconds = round(time.monotonic() - started_s, 3)
     return report
 
 
 def _compare(
-    report: Report, store: Store, meta: Meta, features: FeatureSet, histories: dict[str, tuple[Log, list[int]]]
+    report: Report,
+    store: Store,
+    meta: Meta,
+    settings: Settings,
+    features: FeatureSet,
+    histories: dict[str, tuple[Log, list[int]]],
 ) -> None:
     report.users += len(histories)
     report.events += sum(len(log) for log, _ in histories.values())
     report.crossing += sum(_crosses(origins, meta.published) for _, origins in histories.values())
     expected = np.concatenate([oracle.profile(features, oracle.mark(features, log)) for log, _ in histories.values()])
+    if meta.users_version >= 0:
+        told = read_told(settings, features, histories, meta.cutoff_ms, meta.users_version)
+        for row, user in enumerate(histories):
+            expected["fact"][row] = told.get(user, 0)
     live, stored = read_live(store, meta.partitions, features, list(histories))
-    expected["fact"] = live["fact"]  # what is told of a user is no event: batch alone writes it, and nothing is merged
     found: dict[str, Any] = {}
     for flag in (False, True):
         rows = np.flatnonzero(stored == flag)

@@ -36,6 +36,7 @@ class Meta:
         cutoff_ms: T of the newest publish; 0: none.
         schema: of what the store holds.
         published: every T that was published, in order.
+        users_version: of the table ``users``, which the newest publish has seen; -1: none.
     """
 
     partitions: int
@@ -44,6 +45,7 @@ class Meta:
     cutoff_ms: int = 0
     schema: int = SCHEMA
     published: tuple[int, ...] = ()
+    users_version: int = -1
 
 
 class Store:
@@ -97,7 +99,7 @@ class Store:
         numbers = {
             name: int(found.get(name, 0)) for name in ("partitions", "tile_ms", "floor_ms", "cutoff_ms", "schema")
         }
-        return Meta(**numbers, published=published)
+        return Meta(**numbers, published=published, users_version=int(found.get("users_version", -1)))
 
     def create_meta(self, partitions: int, tile_ms: int) -> None:
         """Make the store, unless it is made."""

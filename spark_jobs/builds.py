@@ -48,7 +48,7 @@ class Built:
     @classmethod
     def found(cls, version: int, said: Metadata) -> Built:
         """The build of a version whose commit has said this of itself."""
-        snapshot = Snapshot(said["events_version"], said["cutoff_ms"])
+        snapshot = Snapshot.told(said)
         whole = Snapshot(*said.get("whole", dataclasses.astuple(snapshot)))
         return cls(version, snapshot, said["features"], said.get("base"), whole, said.get(SUPERSEDED, 0))
 
@@ -68,6 +68,7 @@ class Built:
             self.features == features.hash
             and self.snapshot.events_version <= snapshot.events_version
             and self.snapshot.cutoff_ms <= snapshot.cutoff_ms
+            and self.snapshot.users_version <= snapshot.users_version
         )
 
 

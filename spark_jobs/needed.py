@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lambent.settings import Settings
-from lambent.tables import EVENTS, PROFILES, TRAINING_SESSIONS
+from lambent.tables import EVENTS, PROFILES, TRAINING_SESSIONS, USERS
 from spark_jobs.builds import Built, all_builds
 from spark_jobs.commits import last_metadata, open_table
+from spark_jobs.snapshot import NO_USERS
 from spark_jobs.store import ROLLBACKS
 
 if TYPE_CHECKING:
@@ -20,16 +21,20 @@ if TYPE_CHECKING:
 def needed_versions(settings: Settings) -> dict[str, set[int]]:
     """Versions by table.
 
-    A rollback needs the newest ``ROLLBACKS`` builds of ``profiles`` and the events that they are made from; the newest of
+    A rollback needs the newest ``ROLLBACKS`` builds of ``profiles`` and the events and users that they are made from; the newest of
     them is what an incremental build goes on from. A model needs the rows that it was trained on.
     """
     builds = rollback_builds(open_table(settings.table(PROFILES)))
     sessions = open_table(settings.table(TRAINING_SESSIONS))
     trained_on = {version for _, version in models(settings)}
-    events = {built.snapshot.events_version for built in builds}
-    if made_from := last_metadata(sessions).get("events_version"):
-        events.add(int(made_from))
-    return {EVENTS: events, PROFILES: {built.version for built in builds}, TRAINING_SESSIONS: trained_on}
+    found = {
+        EVENTS: {built.snapshot.events_version for built in builds},
+        USERS: {built.snapshot.users_version for built in builds} - {NO_USERS},
+    }
+    for name, key in ((EVENTS, "events_version"), (USERS, "users_version")):
+        if made_from := last_metadata(sessions).get(key):
+            found[name].add(int(made_from))
+    return {**found, PROFILES: {built.version for built in builds}, TRAINING_SESSIONS: trained_on}
 
 
 def rollback_builds(profiles: DeltaTable | None) -> list[Built]:

@@ -8,6 +8,8 @@ row counts as it is: what is held in memory grows with what was appended, not wi
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-STAMP = ("events_version", "cutoff_ms")
-"""The snapshot at which a row last changed. Of two rows of a user neither number of the later one is smaller."""
+STAMP = tuple(field.name for field in dataclasses.fields(Snapshot))
+"""The snapshot at which a row last changed. Of two rows of a user no number of the later one is smaller."""
 KEY = ("user", *STAMP)
 KEYS_AT_ONCE = 65_536
 """Rows of ``KEY`` that are read together."""
@@ -30,8 +32,8 @@ def is_later(snapshot: Snapshot) -> Any:
     """Whether a row changed after a snapshot of the same line of builds: an expression, by which files are left out unread."""
     import pyarrow.compute as pc
 
-    version, cutoff_ms = map(pc.field, STAMP)
-    return (version > snapshot.events_version) | (cutoff_ms > snapshot.cutoff_ms)
+    later = (pc.field(name) > value for name, value in dataclasses.asdict(snapshot).items())
+    return functools.reduce(operator.or_, later)
 
 
 def keys_of(rows: pa.Table) -> pa.RecordBatch:
@@ -46,7 +48,7 @@ def stamped(batch: pa.RecordBatch, stamps: pa.RecordBatch) -> pa.Array:
     import pyarrow.compute as pc
 
     place = pc.index_in(batch.column("user"), stamps.column("user"))
-    return pc.and_(*(pc.equal(batch.column(name), stamps.column(name).take(place)) for name in STAMP))
+    return functools.reduce(pc.and_, (pc.equal(batch.column(name), stamps.column(name).take(place)) for name in STAMP))
 
 
 @dataclasses.dataclass(frozen=True)

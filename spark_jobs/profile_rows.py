@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from lambent.features import FeatureSet
 from lambent.profile import Profiles
 from lambent.tables import profile_columns
 from spark_jobs.rows import arrow_types, lists
+from spark_jobs.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,7 +70,7 @@ def from_arrow(features: FeatureSet, batch: pa.RecordBatch) -> Profiles:
 
 
 def to_arrow(
-    features: FeatureSet, users: pa.Array, profiles: Profiles, source: NDArray[np.int8], snapshot: Sequence[int]
+    features: FeatureSet, users: pa.Array, profiles: Profiles, source: NDArray[np.int8], snapshot: Snapshot
 ) -> pa.RecordBatch:
     """Rows of ``tables.profile_columns``.
 
@@ -77,7 +79,7 @@ def to_arrow(
         users: [n] their keys.
         profiles: [n].
         source: [n] the largest source of the user's events.
-        snapshot: (V, T) at which the rows changed.
+        snapshot: at which the rows changed.
     """
     import pyarrow as pa
 
@@ -87,7 +89,7 @@ def to_arrow(
         block = features.profile.block(profiles, aggregate)
         columns[aggregate.name] = block[:, 0] if aggregate.width == 1 else lists(block, np.full(n, aggregate.width))
     columns["features"] = [features.hash] * n
-    columns["events_version"], columns["cutoff_ms"] = (np.full(n, value) for value in snapshot)
+    columns |= {name: np.full(n, value) for name, value in dataclasses.asdict(snapshot).items()}
     kinds = arrow_types(profile_columns(features.profile))
     arrays = [c if isinstance(c := columns[name], pa.Array) else pa.array(c, kind) for name, kind in kinds.items()]
     return pa.RecordBatch.from_arrays(arrays, names=list(kinds))

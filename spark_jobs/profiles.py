@@ -7,7 +7,6 @@ fold goes on from the profile; where it does not (a file of last week, a copy th
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from lambent.settings import Settings
 from lambent.tables import EVENTS, PROFILES, profile_columns
 from spark_jobs.builds import Built
 from spark_jobs.commits import count_rows, load_table, need_table, open_table
+from spark_jobs.facts import Told, find_told, take_told, with_facts
 from spark_jobs.histories import Histories, in_log_order, whole_histories
 from spark_jobs.newest import KEY, STAMP, NewestRows, keys_of
 from spark_jobs.profile_rows import to_arrow
@@ -41,7 +41,9 @@ BROADCAST_USERS = 2_000_000
 # --- pure DataFrame functions ------------------------------------------------------------------------------------------
 
 
-def rows_of(events: DataFrame, features: FeatureSet, base: DataFrame | None = None) -> DataFrame:
+def rows_of(
+    events: DataFrame, features: FeatureSet, base: DataFrame | None = None, facts: DataFrame | None = None
+) -> DataFrame:
     """What ``folding`` reads, whole users in each partition.
 
     Args:
@@ -49,11 +51,12 @@ def rows_of(events: DataFrame, features: FeatureSet, base: DataFrame | None = No
             other user all.
         features: the declarations.
         base: profiles to go on from, as ``touched.BASE_COLUMNS``; None: there are none.
+        facts: as of the snapshot, as ``facts.facts_at`` gives them, of whom they are not in ``base``; None: there are none.
     """
     rows = encoded(events, features.taxonomy)
     if base is not None:
         rows = rows.unionByName(base, allowMissingColumns=True)
-    return in_log_order(rows)
+    return in_log_order(rows if facts is None else with_facts(rows, facts))
 
 
 def folding(features: FeatureSet, snapshot: Snapshot) -> Callable[[Iterable[pa.RecordBatch]], Iterator[Made]]:
@@ -68,7 +71,7 @@ def folding(features: FeatureSet, snapshot: Snapshot) -> Callable[[Iterable[pa.R
     def fold(batches: Iterable[pa.RecordBatch]) -> Iterator[Made]:
         own = feature_set(taxonomy, aggregates)
         for histories in whole_histories(batches):
-            yield Made([to_arrow(own, histories.names, *_fold(own, histories), dataclasses.astuple(snapshot))])
+            yield Made([to_arrow(own, histories.names, *_fold(own, histories), snapshot)])
 
     return fold
 
@@ -77,11 +80,14 @@ def _fold(features: FeatureSet, histories: Histories) -> tuple[Profiles, np.ndar
     """[users] profiles, and the largest source of each."""
     users = len(histories.names)
     base, source = features.profile.identity(users), np.zeros(users, np.int8)
+    histories, told = take_told(histories, features)
     is_event = histories.rows.column("source").to_numpy() != BASE
     if not is_event.all():
         starts, histories = histories.where(~is_event), histories.where(is_event)
         found = np.frombuffer(b"".join(starts.rows.column("base").to_pylist()), base_dtype(features))
         base[starts.user], source[starts.user] = found["profile"], found["source"]
+    if told is not None:
+        base["fact"][told.user] = told.codes
     np.maximum.at(source, histories.user, histories.rows.column("source").to_numpy())
     return fold_profiles(features, base, histories.user, histories.events()), source
 
@@ -94,10 +100,12 @@ def target_of(path: str, features: FeatureSet) -> Target:
     return Target(path, profile_columns(features.profile), (*KEY, "clock_ms"))
 
 
-def write_all(path: str, events: DataFrame, features: FeatureSet, snapshot: Snapshot) -> None:
-    """Make all rows anew from all events that ``snapshot`` sees."""
+def write_all(
+    path: str, events: DataFrame, features: FeatureSet, snapshot: Snapshot, facts: DataFrame | None = None
+) -> None:
+    """Make all rows anew from all events, and all facts, that ``snapshot`` sees."""
     write_by_tasks(
-        rows_of(events, features),
+        rows_of(events, features, facts=facts),
         folding(features, snapshot),
         target_of(path, features),
         snapshot.metadata(features.hash),
@@ -105,7 +113,13 @@ def write_all(path: str, events: DataFrame, features: FeatureSet, snapshot: Snap
 
 
 def write_touched(
-    path: str, built: Built, new: DataFrame, events: DataFrame, features: FeatureSet, snapshot: Snapshot
+    path: str,
+    built: Built,
+    new: DataFrame,
+    events: DataFrame,
+    features: FeatureSet,
+    snapshot: Snapshot,
+    told: Told | None = None,
 ) -> dict[str, int]:
     """Append the rows of users of whom something is new; how many are touched, folded anew of them, and new.
 
@@ -116,21 +130,24 @@ def write_touched(
         events: all events that ``snapshot`` sees.
         features: the declarations.
         snapshot: where to go.
+        told: what is told of users besides; None: nothing.
     """
     import pyarrow.compute as pc
     from pyspark.sql import functions as F
 
     last = NewestRows.of(need_table(path, "", built.version), built)
-    touched = find_touched(find_new(new), last, built.snapshot.cutoff_ms)
+    facts = told.changed if told else None
+    touched = find_touched(find_new(new, facts), last, built.snapshot.cutoff_ms)
     anew, known = touched.filter(touched["anew"]), touched.filter(pc.field(STAMP[0]).is_valid())
     if anew.num_rows:
         hint = F.broadcast if anew.num_rows <= BROADCAST_USERS else lambda rows: rows
         again = hint(new.sparkSession.createDataFrame(anew.select(["user"])))
         new = new.join(again, "user", "left_anti").unionByName(events.join(again, "user", "left_semi"))
+        facts = facts if told is None else told.changed.unionByName(told.facts.join(again, "user", "left_semi"))
     base = base_rows(new.sparkSession, path, built, keys_of(known.filter(~pc.field("anew"))), features)
     said = snapshot.metadata(features.hash) | built.goes_on(built.superseded + known.num_rows)
     write_by_tasks(
-        rows_of(new, features, base),
+        rows_of(new, features, base, facts),
         folding(features, snapshot),
         target_of(path, features),
         said,
@@ -183,12 +200,13 @@ def _write(
     path = settings.table(EVENTS)
     events = included(load_table(spark, path, snapshot.events_version), snapshot.cutoff_ms)
     try:
+        told = find_told(spark, settings, features, snapshot, built.snapshot if built else None)
         if built is None:
-            write_all(settings.table(PROFILES), events, features, snapshot)
+            write_all(settings.table(PROFILES), events, features, snapshot, told and told.facts)
             return {}
         # Held, since Spark would look for what is new again in every query that reads it.
         new = added_since(spark, path, built.snapshot, snapshot).localCheckpoint()
-        return write_touched(settings.table(PROFILES), built, new, events, features, snapshot)
+        return write_touched(settings.table(PROFILES), built, new, events, features, snapshot, told)
     except Exception as error:
         if built is None or not is_vacuumed(error):
             raise

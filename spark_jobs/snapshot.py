@@ -1,4 +1,4 @@
-"""The snapshot (V, T): which events a build sees, which are new since another, and the events as numbers."""
+"""The snapshot (V, T): which events, and which state of the users, a build sees, which are new since another, and the events as numbers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from lambent.encoding import encoded_sql
 from lambent.errors import UsageError
 from lambent.sessions import IN_LOG_ORDER
 from lambent.settings import Settings
-from lambent.tables import EVENT_COLUMNS, EVENTS, SOURCE_FILE, SOURCE_LIVE
+from lambent.tables import EVENT_COLUMNS, EVENTS, SOURCE_FILE, SOURCE_LIVE, USERS
 from lambent.taxonomy import Taxonomy
-from spark_jobs.commits import Metadata, last_metadata, load_table, need_table
+from spark_jobs.commits import Metadata, last_metadata, load_table, need_table, open_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+NO_USERS = -1
+"""Version of a table ``users`` that is not there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,14 +28,22 @@ class Snapshot:
     Attributes:
         events_version: V, of the table ``events``.
         cutoff_ms: T, on the ingest clock: live events with ``ingest_ms`` at T or later are left out.
+        users_version: of the table ``users``; ``NO_USERS`` where there is none.
     """
 
     events_version: int
     cutoff_ms: int
+    users_version: int = NO_USERS
+
+    @classmethod
+    def told(cls, said: Metadata) -> Snapshot:
+        """What such a commit has said."""
+        return cls(said["events_version"], said["cutoff_ms"], said.get("users_version", NO_USERS))
 
     def metadata(self, features_hash: str) -> Metadata:
         """What the commit of a table that was built from the snapshot says."""
-        return {"events_version": self.events_version, "cutoff_ms": self.cutoff_ms, "features": features_hash}
+        users = {} if self.users_version == NO_USERS else {"users_version": self.users_version}
+        return {"events_version": self.events_version, "cutoff_ms": self.cutoff_ms, **users, "features": features_hash}
 
 
 def choose(settings: Settings, version: int | None = None, cutoff_ms: int | None = None) -> Snapshot:
@@ -57,7 +68,8 @@ def choose(settings: Settings, version: int | None = None, cutoff_ms: int | None
     if cutoff_ms > aligned_ms:
         remedy = "Ingest the log first, or leave the cut-off out."
         raise UsageError(f"The cut-off {cutoff_ms} is after the archive's watermark, {watermark_ms}.", remedy)
-    return Snapshot(table.version(), cutoff_ms)
+    users = open_table(settings.table(USERS))
+    return Snapshot(table.version(), cutoff_ms, users.version() if users else NO_USERS)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from lambent.features import FeatureSet, feature_set
 from lambent.tables import SOURCE_FILE, SOURCE_LIVE, profile_columns
 from spark_jobs.builds import Built
 from spark_jobs.commits import ddl, need_table
-from spark_jobs.newest import KEY, KEYS_AT_ONCE, NewestRows, stamped
+from spark_jobs.newest import KEY, KEYS_AT_ONCE, STAMP, NewestRows, stamped
 from spark_jobs.profile_rows import file_batches, from_arrow
 from spark_jobs.rows import arrow_types
 
@@ -35,12 +35,14 @@ def base_dtype(features: FeatureSet) -> np.dtype[np.void]:
     return np.dtype([("profile", features.profile.dtype), ("source", "i1")])
 
 
-def find_new(events: DataFrame) -> pa.Table:
-    """The users of new events, [n] ``user``, with the first time of what came from a file, and of what is live."""
+def find_new(events: DataFrame, told: DataFrame | None = None) -> pa.Table:
+    """The users of new events, [n] ``user``, with the first time of what came from a file, and of what is live; and those
+    of whom something else is ``told``.
+    """
     found = events.groupBy("user").agg(
         _least(SOURCE_FILE, "event_ms").alias("file_ms"), _least(SOURCE_LIVE, "ingest_ms").alias("live_ms")
     )
-    return found.toArrow()
+    return (found if told is None else found.join(told.select("user"), "user", "full_outer")).toArrow()
 
 
 def _least(source: int, column: str) -> Column:
@@ -61,7 +63,7 @@ def find_touched(found: pa.Table, rows: NewestRows, cutoff_ms: int) -> pa.Table:
     import pyarrow.compute as pc
 
     names = [*KEY, "clock_ms", "source"]
-    kinds = [pa.string(), pa.int64(), pa.int64(), pa.int64(), pa.int8()]
+    kinds = [pa.string(), *[pa.int64()] * len(STAMP), pa.int64(), pa.int8()]
     own = [
         batch.filter(pc.is_in(batch.column("user"), value_set=found.column("user")))
         for batch in rows.batches(names, KEYS_AT_ONCE)

@@ -24,6 +24,7 @@ from lambent.traffic import KINDS, SHOPPER, Rules
 from lambent.training import SessionRows, is_held_out, session_rows, session_spans
 from lambent.utc import parse_time
 from spark_jobs.commits import Metadata, load_table, open_table
+from spark_jobs.facts import take_told, users_of, with_spans
 from spark_jobs.histories import Histories, fold_histories, in_log_order, whole_histories
 from spark_jobs.report import Report, Stopwatch, keep, run_job
 from spark_jobs.rows import arrow_types, lists
@@ -145,11 +146,12 @@ def folding(
 
     def fold(batches: Iterable[pa.RecordBatch]) -> Iterator[Made]:
         own = feature_set(taxonomy, aggregates)
-        for histories in whole_histories(batches):
+        for whole in whole_histories(batches):
+            histories, told = take_told(whole, own)
             seen = histories.events()
             show_days(histories, seen)
             named.show(histories, seen)
-            sessions = session_rows(own, histories.user, seen)
+            sessions = session_rows(own, histories.user, seen, told)
             yield made_of(sessions, histories.names, kinds_of(histories, seen, rules), cuts)
 
     return fold
@@ -213,15 +215,23 @@ def kinds_of(histories: Histories, seen: Events, rules: Rules) -> NDArray[np.int
     return rules.flag(histories.user, seen["t_ms"], histories.rows.column("is_test").to_numpy())
 
 
-def rows_of(events: DataFrame, features: FeatureSet, rules: Rules, catalogue: DataFrame | None = None) -> DataFrame:
+def rows_of(
+    events: DataFrame,
+    features: FeatureSet,
+    rules: Rules,
+    catalogue: DataFrame | None = None,
+    users: DataFrame | None = None,
+) -> DataFrame:
     """What ``folding`` reads, whole users in each partition.
 
     Args:
         events, features, rules: as for ``spans_of``.
         catalogue: of ``tables.CATALOGUE_COLUMNS``, which events of files are shown with; None: nothing is known.
+        users: of ``tables.USER_COLUMNS``, which sessions are shown with; None: nothing is told.
     """
     rows = encoded(events, features.taxonomy, is_test=rules.test.sql())
-    return in_log_order(rows if catalogue is None else with_days(rows, catalogue))
+    rows = rows if catalogue is None else with_days(rows, catalogue)
+    return in_log_order(rows if users is None else with_spans(rows, users, features))
 
 
 def find_cuts(spans: DataFrame) -> Cuts | None:
@@ -265,21 +275,28 @@ def build(settings: Settings, snapshot: Snapshot | None = None, as_of_ms: int | 
             "split_ms": [cuts.validation_ms, cuts.test_ms] if cuts else [],
             "traffic": msgspec.to_builtins(rules),
         }
-        counts = _write(settings, events, features, rules, cuts or Cuts(0, 0, 0), said)
+        users = users_of(spark, settings, snapshot)
+        counts = _write(settings, events, users, features, rules, cuts or Cuts(0, 0, 0), said)
     report = Report(JOB, sum(counts.get(part, 0) for part in PARTS), watch.seconds, counts, said)
     keep(settings, report)
     return report
 
 
 def _write(
-    settings: Settings, events: DataFrame, features: FeatureSet, rules: Rules, cuts: Cuts, said: Metadata
+    settings: Settings,
+    events: DataFrame,
+    users: DataFrame | None,
+    features: FeatureSet,
+    rules: Rules,
+    cuts: Cuts,
+    said: Metadata,
 ) -> dict[str, int]:
     """Write the table; returns what there is to count."""
     named, path = InForce.find(settings), settings.table(CATALOGUE)
     catalogue = events.sparkSession.read.format("delta").load(path) if open_table(path) else None
     target = Target(settings.table(TRAINING_SESSIONS), TRAINING_COLUMNS, TOLD)
     counts = write_by_tasks(
-        rows_of(events, features, rules, catalogue), folding(features, rules, cuts, named), target, said
+        rows_of(events, features, rules, catalogue, users), folding(features, rules, cuts, named), target, said
     )
     return {**counts, **({"catalogues_unreadable": named.unreadable} if named.unreadable else {})}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -44,12 +44,17 @@ def rows_of(files: Iterable[tuple[Event, int]], live: Iterable[tuple[Event, int]
     return pa.Table.from_batches([builder.batch() for builder in builders.values()])
 
 
-def oracle_profiles(features: FeatureSet, log: Log) -> dict[str, Profiles]:
-    """Each user's profile by the definition."""
-    of_user: dict[str, Log] = {}
+def oracle_profiles(
+    features: FeatureSet, log: Log, told: Mapping[str, oracle.Told] | None = None
+) -> dict[str, Profiles]:
+    """The profile by the definition of each user who has events, or of whom something is told."""
+    told = told or {}
+    of_user: dict[str, Log] = {user: [] for user in told}
     for event, ms in oracle.distinct(log):
         of_user.setdefault(event.user, []).append((event, ms))
-    return {user: oracle.profile(features, oracle.mark(features, seen)) for user, seen in of_user.items()}
+    return {
+        user: oracle.profile(features, oracle.mark(features, seen), told.get(user)) for user, seen in of_user.items()
+    }
 
 
 def built_profiles(features: FeatureSet, path: str) -> tuple[list[str], Profiles]:

@@ -56,7 +56,7 @@ class Table:
 
     def _write(self, rows: Mapping[str, Row], said: Metadata, mode: Literal["append", "overwrite"]) -> None:
         batches = [self._batch(user, row) for user, row in rows.items()]
-        empty = to_arrow(self.features, pa.array([], "string"), self.features.profile.identity(0), [], (0, 0))
+        empty = to_arrow(self.features, pa.array([], "string"), self.features.profile.identity(0), [], Snapshot(0, 0))
         write_deltalake(
             self.settings.table(PROFILES), pa.Table.from_batches([empty, *batches]), mode=mode,
             schema_mode="overwrite" if mode == "overwrite" else None,
@@ -71,8 +71,7 @@ class Table:
 
     def _batch(self, user: str, row: Row) -> pa.RecordBatch:
         number, stamp = row
-        snapshot = (stamp.events_version, stamp.cutoff_ms)
-        return to_arrow(self.features, pa.array([user]), self._profile(number), [0], snapshot)
+        return to_arrow(self.features, pa.array([user]), self._profile(number), [0], stamp)
 
     def value(self, row: Row) -> bytes:
         """What the store holds of a row."""

@@ -17,11 +17,13 @@ from lambent.law import differs
 from lambent.records import decode_profiles
 from lambent.settings import Settings
 from lambent.tables import EVENTS, PROFILES
+from lambent.tables import USERS as USERS_TABLE
 from spark_jobs import profiles, publish, run
-from spark_jobs.commits import append
+from spark_jobs.commits import append, overwrite
 from spark_jobs.ingest import first_copies
 from spark_jobs.snapshot import Snapshot
 from tests.batch_rows import built_profiles, rows_of
+from tests.told import users_table
 from tests.valkey import Valkey, free_port, server, valkey
 
 if TYPE_CHECKING:
@@ -70,6 +72,30 @@ def test_after_a_build_that_went_on_only_the_users_of_whom_something_is_new_are_
     assert (report.rows, report.counts) == (5, {"deleted": 0, "unchanged": 35})
     publish.publish(shop, 0)
     assert {key: valkey.client.get(key) for key in valkey.client.keys("profile:*")} == before
+
+
+def test_what_is_told_of_users_is_published_though_nothing_happened_and_of_users_who_never_came(
+    shop: Settings, spark: SparkSession, valkey: Valkey
+) -> None:
+    member, features = keys.pseudonym("new", b"k"), FeatureSet(shop.load_taxonomy())
+
+    def told(*genders: str) -> tuple[int, dict[str, int], list[int]]:
+        """Who is of which gender, from one second to the next; what a build then counts, a publish writes, and live holds."""
+        said = {START_MS + 1_000 * n: {"gender": gender} for n, gender in enumerate(genders)}
+        overwrite(users_table(spark, {USERS[0]: said, member: {START_MS: {}}}), shop.table(USERS_TABLE), {})
+        counts, written = profiles.build(shop).counts, publish.publish(shop).rows
+        values = [
+            valkey.client.get(keys.profile(keys.partition(user, 4), user)) for user in (USERS[0], USERS[1], member)
+        ]
+        codes = features.profile.block(decode_profiles(features, values)[0], features.facts[1])
+        return written, counts, codes[:, 0].tolist()
+
+    assert told("female") == (len(USERS) + 1, {}, [1, 0, 0])
+    assert told("female", "male") == (1, {"users_touched": 1, "users_anew": 0, "users_new": 0}, [2, 0, 0])
+    assert told("male", "male") == (0, {"users_touched": 0, "users_anew": 0, "users_new": 0}, [2, 0, 0])
+    assert int(valkey.client.hget(keys.META, "users_version")) == 2
+    profiles.build(shop, Snapshot(0, START_MS + 9_000, 2), full=True)
+    assert publish.publish(shop, full=True).rows == 0
 
 
 def test_the_floor_is_the_oldest_of_the_last_three_cutoffs(shop: Settings, valkey: Valkey) -> None:

@@ -14,12 +14,13 @@ from lambent.encoding import text_hash
 from lambent.events import Event
 from lambent.features import FeatureSet
 from lambent.settings import Settings
-from lambent.tables import EVENTS, TRAINING_COLUMNS, TRAINING_SESSIONS
+from lambent.tables import EVENTS, TRAINING_COLUMNS, TRAINING_SESSIONS, USERS
 from spark_jobs import histories, training_sessions
 from spark_jobs.commits import append, last_metadata, need_table
 from spark_jobs.ingest import first_copies
 from spark_jobs.rows import arrow_types
 from tests.batch_rows import rows_of
+from tests.told import Users, users_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -67,24 +68,37 @@ def made_up_log() -> Log:
     return sorted(log, key=lambda one: one[1])
 
 
-def slow_rows(log: Log, features: FeatureSet) -> tuple[list[dict[str, Any]], list[int]]:
+def made_up_users(log: Log) -> Users:
+    """What is told: of some users before all and again while the log goes on, of some only then, of some nothing."""
+    at_ms = {user: [ms for event, ms in log if event.user == user] for user in {event.user for event, _ in log}}
+    users: Users = {}
+    for n, user in enumerate(sorted(at_ms)):
+        own, known = sorted(at_ms[user]), [START_MS - 1, sorted(at_ms[user])[len(at_ms[user]) // 2]]
+        users[user] = {ms: {"gender": ["female", "x", None][(n + ms) % 3], "age_band": "18-24", "member_since_ms": own[0]}
+                       for ms in known[n % 3 :]}  # fmt: skip
+    return users
+
+
+def slow_rows(log: Log, features: FeatureSet, users: Users | None = None) -> tuple[list[dict[str, Any]], list[int]]:
     """The table by its definition, one event after another."""
     newest_ms = max(min(event.event_ms, ms) for event, ms in log)
     sessions: list[dict[str, Any]] = []
     flagged = {keys.pseudonym(f"u{n}", b"k") for own in FLAGGED.values() for n in own}
     for user in sorted({event.user for event, _ in log} - flagged):
-        sessions += slow_sessions([one for one in log if one[0].user == user], features)
+        own = [one for one in log if one[0].user == user]
+        sessions += slow_sessions(own, features, (users or {}).get(user, {}))
     ended = [one for one in sessions if one["end_ms"] + GAP_MS < newest_ms and len(one["events"]) <= 1_000]
     starts = sorted(one["start_ms"] for one in ended)
     times_ms = [starts[int(np.ceil(q * len(starts))) - 1] for q in (0.70, 0.85)]
     return [row for one in ended if (row := slow_row(one, times_ms, features))], times_ms
 
 
-def slow_sessions(log: Log, features: FeatureSet) -> list[dict[str, Any]]:
+def slow_sessions(log: Log, features: FeatureSet, told: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for n, (event, t_ms, opens, late, *_) in enumerate(seen := oracle.mark(features, log)):
         if opens:
-            profile = features.profile.finalize(oracle.profile(features, seen[:n]), np.array([t_ms]))[0]
+            said = {} | {name: value for ms in sorted(told) if ms <= log[n][1] for name, value in told[ms].items()}
+            profile = features.profile.finalize(oracle.profile(features, seen[:n], said), np.array([t_ms]))[0]
             found.append({"user": event.user, "start_ms": t_ms, "end_ms": t_ms, "events": [], "profile": profile})
         if not late:
             found[-1]["events"].append(event)
@@ -110,13 +124,16 @@ def test_the_table_is_the_slow_definitions(spark: SparkSession, settings: Settin
     log, features = made_up_log(), FeatureSet(settings.load_taxonomy())
     append(first_copies(spark.createDataFrame(rows_of([], log)), None), settings.table(EVENTS),
            {"watermark_ms": START_MS + 10**9})  # fmt: skip
+    users = made_up_users(log)
+    append(users_table(spark, users), settings.table(USERS), {})
     report = training_sessions.build(settings)
     table = need_table(settings.table(TRAINING_SESSIONS), "")
     found = table.to_pyarrow_dataset().to_table().to_pylist()
-    expected, times_ms = slow_rows(log, features)
+    expected, times_ms = slow_rows(log, features, users)
 
     assert last_metadata(table) == {
-        "events_version": 0, "cutoff_ms": START_MS + 10**9, "features": features.hash, "split_ms": times_ms,
+        "events_version": 0, "cutoff_ms": START_MS + 10**9, "users_version": 0, "features": features.hash,
+        "split_ms": times_ms,
         "traffic": msgspec.json.decode(msgspec.json.encode(settings.load_traffic())),
     }  # fmt: skip
     assert report.rows == len(found) == len(expected)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from lambent import keys, tables
 from lambent.cli import main
 from lambent.errors import StoreError
 from lambent.events import Event
-from lambent.records import decode_live, encode_live
+from lambent.records import decode_live, decode_profiles, encode_live, encode_profiles
 from realtime.archiver import Archiver
 from realtime.law import check_law
 from tests.chaos.rig import FEATURES, TILE_MS, Rig, events_of, ingest, make_rig
@@ -71,6 +72,28 @@ def test_a_planted_difference_is_found_and_named(
     assert report["differences"] == 1
     assert (report["examples"][0]["user"], report["examples"][0]["aggregate"]) == (user, "events")
     assert report["examples"][0]["live"][0] == report["examples"][0]["expected"][0] + 1
+
+
+def test_what_is_told_of_a_user_has_to_be_what_the_table_said_at_the_publish(rig: Rig) -> None:
+    scene(rig)
+    user = f"{0:022d}"
+    key = keys.profile(keys.partition(user, 3), user)
+    said = {
+        "user": user,
+        "gender": "male",
+        "age_band": "x",
+        "member_since_ms": None,
+        "valid_from_ms": 0,
+        "valid_to_ms": None,
+    }
+    write_deltalake(rig.settings.table(tables.USERS), pa.Table.from_pylist([said]))
+    rig.store.call("HSET", keys.META, "users_version", 0, "cutoff_ms", rig.published[-1])
+    profiles, cutoffs_ms = decode_profiles(FEATURES, [rig.store.call("GET", key)])
+    for code, wrong in ((2, []), (1, ["gender"])):
+        profiles["fact"] = [len(FEATURES.taxonomy.users.age_band) + 1, code, 0]
+        rig.store.call("SET", key, encode_profiles(FEATURES, profiles, cutoffs_ms)[0])
+        report = check_law(rig.store, fresh_meta(rig), rig.settings, FEATURES)
+        assert [one.aggregate for one in report.examples] == wrong
 
 
 @pytest.mark.parametrize("who", ["archive", "worker"])

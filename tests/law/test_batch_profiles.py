@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,11 +19,13 @@ from lambent.profile import Profiles
 from lambent.tables import EVENT_COLUMNS
 from spark_jobs.builds import Built
 from spark_jobs.commits import open_table
+from spark_jobs.facts import Told, facts_at
 from spark_jobs.ingest import first_copies
 from spark_jobs.profiles import write_all, write_touched
 from spark_jobs.snapshot import Snapshot, included
 from tests.batch_rows import Log, as_files, built_profiles, oracle_profiles, renamed, rows_of, stacked
-from tests.histories import START_MS, logs
+from tests.histories import START_MS, USERS, logs, told
+from tests.told import Users, told_at, users_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -74,6 +76,30 @@ some_examples = settings(
 )
 some_histories = st.lists(cut_logs, min_size=HISTORIES, max_size=HISTORIES)
 cutoffs = st.sampled_from([0, 60_000, 30 * 86_400_000, 2_000 * 86_400_000])
+NO_LIVE = -START_MS
+"""As a cut-off: T is 0."""
+Statements = list[tuple[int, str, int, int, dict[str, Any]]]
+statements: st.SearchStrategy[Statements] = st.lists(
+    st.tuples(
+        st.integers(0, HISTORIES),  # users of the last have no events
+        st.sampled_from(USERS),
+        st.sampled_from([-1, 0, 59_999, 60_000, 30 * 86_400_000 + 1, 3_000 * 86_400_000]),
+        st.integers(0, 3),
+        told,
+    ),
+    min_size=60,
+    max_size=120,
+)
+"""What is told of users: whose, as of when, and which step's file says so."""
+
+
+def users_at(statements: Statements, version: int) -> Users:
+    """The table ``users`` at a step."""
+    users: Users = {}
+    for number, user, from_ms, said_at, said in statements:
+        if said_at <= version:
+            users.setdefault(f"{number}-{user}", {}).setdefault(START_MS + from_ms, said)
+    return users
 
 
 @some_examples
@@ -95,13 +121,20 @@ def test_spark_gives_every_user_the_profile_of_the_oracle_and_of_the_fold(
 @some_examples
 @given(
     histories=some_histories,
-    steps=st.lists(st.tuples(st.integers(0, 3), cutoffs), min_size=1, max_size=3),
+    steps=st.lists(st.tuples(st.integers(0, 3), cutoffs | st.just(NO_LIVE)), min_size=1, max_size=3),
     seed=st.integers(0, 9),
+    statements=statements,
 )
 def test_going_on_from_any_snapshot_to_any_later_one_gives_what_a_full_build_gives(
-    spark: SparkSession, histories: list[tuple[Log, int]], steps: list[tuple[int, int]], seed: int
+    spark: SparkSession,
+    histories: list[tuple[Log, int]],
+    steps: list[tuple[int, int]],
+    seed: int,
+    statements: Statements,
 ) -> None:
-    """Files arrive in up to four parts, in no order of time; the cut-off moves on with each step."""
+    """Files arrive in up to four parts, in no order of time, and so does what is told of users, the cut-off moves on with
+    each step.
+    """
     files, live = cut(histories)
     rows = first_copies(spark.createDataFrame(rows_of(files, live)), None)
     # Which step brings a row: a file's at random, a live one's with the rest of its log.
@@ -111,17 +144,21 @@ def test_going_on_from_any_snapshot_to_any_later_one_gives_what_a_full_build_giv
     steps = list(zip(sorted(version for version, _ in steps), sorted(ms for _, ms in steps), strict=True))
     with tempfile.TemporaryDirectory() as path:
         for version, cutoff in steps:
-            snapshot = Snapshot(version, START_MS + cutoff)
+            snapshot = Snapshot(version, START_MS + cutoff, version)
             events = included(table.where(f"version <= {version}"), snapshot.cutoff_ms).drop("version")
+            users = users_at(statements, version)
+            facts = facts_at(users_table(spark, users), FEATURES, snapshot.cutoff_ms)
             built = Built.find(open_table(path))
             if built is None:
-                write_all(path, events, FEATURES, snapshot)
+                write_all(path, events, FEATURES, snapshot, facts)
             elif built.snapshot != snapshot:
                 old = built.snapshot
+                told_before = users_table(spark, users_at(statements, old.users_version))
+                told = Told.since(facts, facts_at(told_before, FEATURES, old.cutoff_ms))
                 seen = included(table.where(f"version <= {old.events_version}"), old.cutoff_ms)
                 new = events.join(seen, "event_id", "left_anti").select(*EVENT_COLUMNS)
-                write_touched(path, built, new, events, FEATURES, snapshot)
+                write_touched(path, built, new, events, FEATURES, snapshot, told)
 
             seen_ids = set(events.select("event_id").toArrow().column("event_id").to_pylist())
             expected = [one for one in oracle.distinct(files + live) if one[0].id in seen_ids]
-            assert_are(path, oracle_profiles(FEATURES, expected))
+            assert_are(path, oracle_profiles(FEATURES, expected, told_at(users, snapshot.cutoff_ms)))
