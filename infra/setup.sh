@@ -114,11 +114,15 @@ compile_fold() {
         printf '%s' "$1" >.venv/.fold-stamp
 }
 
-# Only speed depends on it, so set-up goes on where it fails.
+# Only speed depends on it, so set-up goes on where it fails, and does not try again each time.
 make_class_archive() {
+    rm -f .jars/.no-classes
     .venv/bin/python -m spark_jobs.archive || rm -f .jars/classes.jsa
+    [[ -f .jars/classes.jsa ]] || cp /dev/null .jars/.no-classes
     printf '%s' "$1" >.jars/.classes-stamp
 }
+
+has_class_archive() { [[ -f .jars/classes.jsa || -f .jars/.no-classes ]]; }
 
 # --- All of it -------------------------------------------------------------------------------------------------------
 
@@ -130,7 +134,7 @@ flock 9
 python=$(find_python) || die "Python 3.11 or 3.12 is missing. Install it, or name it: PYTHON=/path/to/python3.12"
 # A venv holds absolute paths, so the checkout's own place is part of what it was made from.
 key=$({ "$python" -VV; printf '%s\n' "$python" "$PWD"; cat infra/{setup.sh,jars.py,uv.txt} lambent/{compiled,kernel,monoid,packing,views,sessions,encoding,aggregates,catalogue}.py spark_jobs/archive.py requirements.lock pyproject.toml; } | digest)
-if is_stamped .venv/.setup-stamp "$key"; then
+if is_stamped .venv/.setup-stamp "$key" && has_class_archive; then
     exit 0
 fi
 
@@ -170,7 +174,9 @@ is_stamped .jars/.stamp "$jars_key" || step "Delta's jars into .jars" make_jars 
 
 write_facts
 classes_key=$({ printf '%s\n' "$tools_key" "$jars_key" "$("$JAVA_HOME/bin/java" -version 2>&1)"; cat spark_jobs/archive.py; } | digest)
-is_stamped .jars/.classes-stamp "$classes_key" || step "Java's archive of Spark's classes" make_class_archive "$classes_key"
+is_stamped .jars/.classes-stamp "$classes_key" && has_class_archive ||
+    step "Java's archive of Spark's classes" make_class_archive "$classes_key"
+[[ -f .jars/classes.jsa ]] || say "no archive of Spark's classes: a job starts seconds later. To try again: rm .jars/.no-classes"
 
 printf '%s' "$key" >.venv/.setup-stamp
 say "ready after $((SECONDS - started)) s"
