@@ -16,6 +16,8 @@ from typing import TypeVar
 SLOTS = 16384
 USER_KEY_BYTES = 32
 """Of the key that makes the pseudonyms."""
+SCHEMA = 1
+"""Of what the store holds, for all who read it: ``schema`` in ``lambent:meta``."""
 
 Make = TypeVar("Make", bound=Callable[..., str])
 

@@ -13,12 +13,12 @@ import redis
 from lambent import keys
 from lambent.control import ControlEntry, encode_control
 from lambent.errors import FencedError, StoreError
+from lambent.keys import SCHEMA
 from lambent.settings import Settings
 from realtime import ids
 from realtime.commit import SCRIPT, Commit
 from realtime.connection import connect, in_words
 
-SCHEMA = 1
 SHA = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
 
 Entry = tuple[bytes, bytes, bytes]

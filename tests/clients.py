@@ -77,7 +77,7 @@ def an_intent(shopper: str, age_ms: int = 0) -> bytes:
 
 
 def fill(valkey: Valkey) -> None:
-    valkey.client.hset(keys.META, "partitions", PARTITIONS)
+    valkey.client.hset(keys.META, mapping={"partitions": PARTITIONS, "schema": keys.SCHEMA})
     valkey.client.set(key_of("anna"), an_intent("anna"))
 
 

@@ -10,10 +10,9 @@ from infra.reference.markdown import code, markdown, table
 from lambent import keys
 from realtime import ids
 from realtime.commit import EXPIRY_MS
-from realtime.store import SCHEMA
 from realtime.trim import INTENTS_KEPT_MS
 
-READER_RIGHTS = "%R~lambent:meta %R~intent:* %R~intents:* %R~position:* +hget +get +mget +xread"
+READER_RIGHTS = "%R~lambent:meta %R~intent:* %R~intents:* %R~position:* +hget +hmget +get +mget +xread"
 """An ACL user's, who reads and nothing else."""
 
 READERS = (("Python", "python", "reader.py"), ("Node", "javascript", "reader.mjs"), ("Java", "java", "Reader.java"))
@@ -31,7 +30,7 @@ def redis_page() -> str:
     return f"""# Read the store without us
 
 Any service can read intents from Valkey or Redis itself, in any language, with the client that it has. This page is the
-contract: what stands here holds for every store whose `{keys.META}` has `schema` {SCHEMA}. In Python there is a
+contract: what stands here holds for every store whose `{keys.META}` has `schema` {keys.SCHEMA}. In Python there is a
 [typed client](../how-to/read-intents.md), which does all of it.
 
 ## From a shop's id to its key

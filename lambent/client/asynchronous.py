@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from lambent.client.reading import (
-    ASK_PARTITIONS,
+    ASK,
     Command,
     Found,
     Reader,
@@ -83,7 +83,7 @@ class AsyncIntentClient(Reader):
         users, self._asked = self._asked, {}
         async with asyncio.timeout(self._timeout_s):
             if not self._partitions:
-                self._partitions = partitions_of((await self._ask([ASK_PARTITIONS]))[0])
+                self._partitions = partitions_of((await self._ask([ASK]))[0])
             plan = self._plan(users)
             return found_by(plan, await self._ask(commands_of(plan)) if plan else [])
 

@@ -24,7 +24,8 @@ Plan = dict[int, dict[str, None]]
 Found = Mapping[str, bytes | None]
 """What the store holds, by pseudonym."""
 
-ASK_PARTITIONS: Command = ("HGET", keys.META, "partitions")
+ASK: Command = ("HMGET", keys.META, "partitions", "schema")
+"""What has to be known of a store before it is read."""
 
 _decode = msgspec.json.Decoder(Intent).decode
 
@@ -203,12 +204,15 @@ def found_by(plan: Plan, replies: Sequence[Sequence[bytes | None]]) -> Found:
     }
 
 
-def partitions_of(reply: bytes | None) -> int:
-    """P from the reply to ``ASK_PARTITIONS``.
+def partitions_of(reply: Sequence[bytes | None]) -> int:
+    """P, from the reply to ``ASK``.
 
     Raises:
-        StoreError: no store has been made there.
+        StoreError: no store has been made there, or one whose schema this version does not know.
     """
-    if reply is None:
+    partitions, schema = (int(value) if value and value.isdigit() else 0 for value in reply)
+    if not partitions:
         raise StoreError("there is no Lambent store at this URL")
-    return int(reply)
+    if schema > keys.SCHEMA:
+        raise StoreError(f"it has schema {schema}; this version of lambent knows schemas up to {keys.SCHEMA}")
+    return partitions

@@ -9,7 +9,7 @@ from types import TracebackType
 import redis
 
 from lambent.client.lines import Lines
-from lambent.client.reading import ASK_PARTITIONS, Reader, Reading, commands_of, found_by, partitions_of
+from lambent.client.reading import ASK, Reader, Reading, commands_of, found_by, partitions_of
 from lambent.errors import StoreError
 
 FAILURES = (redis.exceptions.RedisError, OSError, StoreError)
@@ -39,7 +39,7 @@ class IntentClient(Reader):
         until_s = time.monotonic() + self._timeout_s
         try:
             if not self._partitions:
-                self._partitions = partitions_of(self._lines.ask([ASK_PARTITIONS], until_s)[0])
+                self._partitions = partitions_of(self._lines.ask([ASK], until_s)[0])
             plan = self._plan(users)
             replies = self._lines.ask(commands_of(plan), until_s) if plan else []
         except FAILURES as error:

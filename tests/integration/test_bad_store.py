@@ -15,7 +15,7 @@ from lambent.records import VERSION
 from lambent.settings import Settings
 from models.dataset import TrainingTable
 from realtime.predict import BASE_RATE
-from realtime.store import SCHEMA, Store, open_store
+from realtime.store import Store, open_store
 from spark_jobs import profiles, publish, training_sessions
 from tests.chaos.rig import FEATURES, Rig, events_of, make_rig
 from tests.histories import START_MS
@@ -109,7 +109,7 @@ def test_a_control_state_of_a_newer_version_stops_the_worker_in_words(rig: Rig) 
 
 
 def test_a_store_of_a_newer_schema_is_refused_at_the_start(rig: Rig) -> None:
-    rig.store.call("HSET", keys.META, "schema", SCHEMA + 1)
+    rig.store.call("HSET", keys.META, "schema", keys.SCHEMA + 1)
     with pytest.raises(StoreError, match=r"The store has schema 2; this version knows schemas up to 1\. Upgrade"):
         open_store(rig.settings)
 

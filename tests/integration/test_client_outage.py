@@ -41,12 +41,27 @@ def own(tmp_path: Path) -> Iterator[Valkey]:
     stop_valkey(valkey)
 
 
-def test_a_store_that_nobody_made_is_told_from_a_visitor_whom_nobody_knows(valkey: Valkey, client_of: Make) -> None:  # noqa: F811
+@pytest.mark.parametrize("partitions", [None, "", "0", "many"])
+def test_a_store_that_nobody_made_is_told_from_a_visitor_whom_nobody_knows(
+    valkey: Valkey,  # noqa: F811
+    client_of: Make,
+    partitions: str | None,
+) -> None:
+    if partitions is not None:
+        valkey.client.hset(keys.META, "partitions", partitions)
     reading = client_of(valkey.url).get("anna")
     assert (reading.reason, reading.detail) == (
         Reason.UNAVAILABLE,
         "The store cannot be read (there is no Lambent store at this URL).",
     )
+
+
+def test_a_store_of_a_later_schema_is_not_read(valkey: Valkey, client_of: Make) -> None:  # noqa: F811
+    fill(valkey)
+    valkey.client.hset(keys.META, "schema", keys.SCHEMA + 1)
+    reading = client_of(valkey.url).get("anna")
+    assert (reading.reason, reading.intent) == (Reason.UNAVAILABLE, None)
+    assert f"has schema {keys.SCHEMA + 1}" in reading.detail
 
 
 def test_while_nobody_listens_the_default_is_given_and_then_the_intent(tmp_path: Path, client_of: Make) -> None:
@@ -145,7 +160,7 @@ def test_a_connection_that_was_closed_while_nobody_used_it_is_no_outage(own: Val
 
 def test_answers_behind_a_refused_command_are_nobodys(client_of: Make) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        partitions, refusal, nothing = b"$2\r\n64\r\n", b"-ERR not now\r\n", b"*1\r\n$-1\r\n"
+        partitions, refusal, nothing = b"*2\r\n$2\r\n64\r\n$1\r\n1\r\n", b"-ERR not now\r\n", b"*1\r\n$-1\r\n"
         script = ((partitions, refusal), (partitions, nothing))
         answering = threading.Thread(target=answer, args=(listening, script), daemon=True)
         answering.start()
