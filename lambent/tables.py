@@ -147,13 +147,14 @@ def profile_columns(layout: Layout) -> Mapping[str, str]:
     }
     return {
         "user": "string",
-        "clock_ms": "int64",  # the user's clock, as of which what decays is told
-        **values,
-        "source": "int8",  # the largest of the user's events: whether the live log has begun
-        "features": "string",  # hash of the feature set
-        "events_version": "int64",  # the snapshot at which the row last changed
+        # The snapshot at which the row last changed. Of the first 32 columns Delta's readers know which files have what.
+        "events_version": "int64",
         "cutoff_ms": "int64",
         "users_version": "int64",
+        "clock_ms": "int64",  # the user's clock, as of which what decays is told
+        "source": "int8",  # the largest of the user's events: whether the live log has begun
+        "features": "string",  # hash of the feature set
+        **values,
     }
 
 

@@ -51,6 +51,13 @@ def stamped(batch: pa.RecordBatch, stamps: pa.RecordBatch) -> pa.Array:
     return functools.reduce(pc.and_, (pc.equal(batch.column(name), stamps.column(name).take(place)) for name in STAMP))
 
 
+def counting(batch: pa.RecordBatch, several: pa.RecordBatch) -> pa.Array:
+    """Whether each row counts: of a user who is not in ``several`` (``KEY`` of the newest rows) there is no other one."""
+    import pyarrow.compute as pc
+
+    return pc.fill_null(stamped(batch, several), True)
+
+
 @dataclasses.dataclass(frozen=True)
 class NewestRows:
     """The rows that count of one version of the table, read without a JVM.
@@ -76,11 +83,9 @@ class NewestRows:
 
     def batches(self, names: Sequence[str], most: int) -> Iterator[pa.RecordBatch]:
         """Columns, those of ``KEY`` among them, of at most so many rows together; batches may be empty."""
-        import pyarrow.compute as pc
-
         condition = None if self.since is None else is_later(self.since)
         for batch in row_batches(self.rows, names, condition, most):
-            yield batch.filter(pc.fill_null(stamped(batch, self.several), True)) if len(self.several) else batch
+            yield batch.filter(counting(batch, self.several)) if len(self.several) else batch
 
     def count(self) -> int:
         """How many there are."""

@@ -19,6 +19,7 @@ from lambent.settings import Settings
 from lambent.tables import EVENTS, PROFILES, profile_columns
 from spark_jobs.builds import Built
 from spark_jobs.commits import count_rows, load_table, need_table, open_table
+from spark_jobs.compact import compact_if_due
 from spark_jobs.facts import Told, find_told, take_told, with_facts
 from spark_jobs.histories import Histories, in_log_order, whole_histories
 from spark_jobs.newest import KEY, STAMP, NewestRows, keys_of
@@ -144,7 +145,7 @@ def write_touched(
         again = hint(new.sparkSession.createDataFrame(anew.select(["user"])))
         new = new.join(again, "user", "left_anti").unionByName(events.join(again, "user", "left_semi"))
         facts = facts if told is None else told.changed.unionByName(told.facts.join(again, "user", "left_semi"))
-    base = base_rows(new.sparkSession, path, built, keys_of(known.filter(~pc.field("anew"))), features)
+    base = base_rows(new.sparkSession, path, built.version, keys_of(known.filter(~pc.field("anew"))), features)
     said = snapshot.metadata(features.hash) | built.goes_on(built.superseded + known.num_rows)
     write_by_tasks(
         rows_of(new, features, base, facts),
@@ -185,6 +186,7 @@ def build(settings: Settings, snapshot: Snapshot | None = None, full: bool = Fal
     if built is None or built.snapshot != snapshot:
         with spark_session(settings, "lambent profiles") as spark:
             report.counts = _write(spark, settings, features, snapshot, built)
+            compact_if_due(spark, target_of(settings.table(PROFILES), features))
     table = need_table(settings.table(PROFILES), "Run this again.")
     report.rows = count_rows(table)
     report.facts["profiles_version"] = table.version()

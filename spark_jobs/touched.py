@@ -13,8 +13,8 @@ import numpy as np
 
 from lambent.features import FeatureSet, feature_set
 from lambent.tables import SOURCE_FILE, SOURCE_LIVE, profile_columns
-from spark_jobs.builds import Built
-from spark_jobs.commits import ddl, need_table
+from spark_jobs.by_file import file_numbers, files_of
+from spark_jobs.commits import ddl
 from spark_jobs.newest import KEY, KEYS_AT_ONCE, STAMP, NewestRows, stamped
 from spark_jobs.profile_rows import file_batches, from_arrow
 from spark_jobs.rows import arrow_types
@@ -77,28 +77,24 @@ def find_touched(found: pa.Table, rows: NewestRows, cutoff_ms: int) -> pa.Table:
     return touched.select([*KEY]).append_column("anew", anew)
 
 
-def base_rows(spark: SparkSession, path: str, built: Built, keys: pa.RecordBatch, features: FeatureSet) -> DataFrame:
+def base_rows(spark: SparkSession, path: str, version: int, keys: pa.RecordBatch, features: FeatureSet) -> DataFrame:
     """The profiles that the fold goes on from, as ``BASE_COLUMNS``.
 
     Args:
         spark: the session.
         path: of the table.
-        built: the build that the fold goes on from.
+        version: of the table.
         keys: of the rows.
         features: the declarations.
     """
-    version, taxonomy, aggregates = built.version, features.taxonomy, features.profile.aggregates
+    taxonomy, aggregates = features.taxonomy, features.profile.aggregates
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        own, rows = feature_set(taxonomy, aggregates), need_table(path, "", version).to_pyarrow_dataset()
-        files = sorted(rows.get_fragments(), key=lambda file: file.path)
-        for batch in batches:
-            for number in batch.column("id").to_pylist():
-                yield from _bases(own, files[number], keys)
+        own = feature_set(taxonomy, aggregates)
+        for file in files_of(path, version, batches):
+            yield from _bases(own, file, keys)
 
-    files = len(need_table(path, "", version).file_uris())
-    tasks = min(files, spark.sparkContext.defaultParallelism) or 1
-    return spark.range(0, files, 1, tasks).mapInArrow(read, ddl(BASE_COLUMNS))
+    return file_numbers(spark, path, version).mapInArrow(read, ddl(BASE_COLUMNS))
 
 
 def _bases(features: FeatureSet, file: Any, keys: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

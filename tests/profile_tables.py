@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
-from deltalake import CommitProperties, write_deltalake
 
 from lambent import keys
 from lambent.features import FeatureSet
@@ -19,7 +17,9 @@ from lambent.tables import PROFILES
 from spark_jobs.builds import Built
 from spark_jobs.commits import Metadata, open_table
 from spark_jobs.profile_rows import to_arrow
+from spark_jobs.profiles import target_of
 from spark_jobs.snapshot import Snapshot
+from spark_jobs.written import Made, add_action, commit_files, make_folder, write_files
 
 Row = tuple[int, Snapshot]
 """What a user did, as one number, and the snapshot at which that last changed."""
@@ -54,14 +54,18 @@ class Table:
         self._write(changed, said, "append" if built else "overwrite")
         self.versions.append((snapshot, before | changed))
 
+    def compact(self) -> None:
+        """One row a user again, as it was."""
+        snapshot, rows = self.versions[-1]
+        self._write(rows, snapshot.metadata(self.features.hash) | {"base": self.newest}, "overwrite")
+        self.versions.append((snapshot, rows))
+
     def _write(self, rows: Mapping[str, Row], said: Metadata, mode: Literal["append", "overwrite"]) -> None:
-        batches = [self._batch(user, row) for user, row in rows.items()]
-        empty = to_arrow(self.features, pa.array([], "string"), self.features.profile.identity(0), [], Snapshot(0, 0))
-        write_deltalake(
-            self.settings.table(PROFILES), pa.Table.from_batches([empty, *batches]), mode=mode,
-            schema_mode="overwrite" if mode == "overwrite" else None,
-            commit_properties=CommitProperties(custom_metadata={"userMetadata": json.dumps(said)}),
-        )  # fmt: skip
+        target = target_of(self.settings.table(PROFILES), self.features)
+        make_folder(target.path)
+        made = Made([pa.concat_batches([self._batch(user, row) for user, row in rows.items()])] if rows else [])
+        files = [add_action(row) for told in write_files([made], target) for row in told.to_pylist() if row["path"]]
+        commit_files(open_table(target.path), target, files, said, mode)
 
     def _profile(self, number: int) -> Profiles:
         profile = self.features.profile.identity(1)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
 from lambent import keys
+from lambent.errors import DataError
 from lambent.events import Event
 from lambent.features import FeatureSet
 from lambent.law import differs
 from lambent.settings import Settings
 from lambent.tables import EVENTS, PROFILES
-from spark_jobs import ingest, profiles
+from spark_jobs import compact, ingest, profiles
+from spark_jobs.builds import Built
 from spark_jobs.commits import need_table
 from tests.aging import age
 from tests.batch_rows import Log, as_files, built_profiles, oracle_profiles, stacked
@@ -60,8 +62,9 @@ def assert_is_built(settings: Settings, log: Log) -> None:
 
 
 def test_later_earlier_and_first_events_of_users_are_folded_on_and_anew_and_then_there_is_nothing_to_do(
-    spark: SparkSession, settings: Settings
+    spark: SparkSession, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(compact, "SUPERSEDED_SHARE", 1)
     log = add_file(settings, "first", some_events(range(10, 13), range(20)))
     assert profiles.build(settings).counts == {}
     log += add_file(settings, "more", some_events(range(20, 22), range(10, 25)) + some_events(range(3), range(2)))
@@ -74,6 +77,60 @@ def test_later_earlier_and_first_events_of_users_are_folded_on_and_anew_and_then
     versions = table.column("events_version").to_pylist()
     assert (len(versions), versions.count(report.facts["events_version"])) == (20 + 17, 17)
     assert profiles.build(settings).facts == report.facts
+
+
+def stamps(settings: Settings) -> dict[str, int]:
+    """The version of ``events`` at which each row says that it changed."""
+    rows = need_table(settings.table(PROFILES), "").to_pyarrow_dataset().to_table(["user", "events_version"])
+    users, versions = (column.to_pylist() for column in rows.columns)
+    assert len(set(users)) == len(users)
+    return dict(zip(users, versions, strict=True))
+
+
+def test_where_many_rows_are_superseded_or_many_builds_were_appended_one_row_a_user_is_left_as_it_was(
+    spark: SparkSession, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def built() -> Built:
+        found = Built.find(need_table(settings.table(PROFILES), ""))
+        assert found
+        return found
+
+    log = add_file(settings, "first", some_events(range(1), range(9)))
+    profiles.build(settings)
+    log += add_file(settings, "few", some_events(range(1, 2), range(2)))
+    profiles.build(settings)
+    assert (built().superseded, built().version) == (2, 1)
+    log += add_file(settings, "third", some_events(range(2, 3), range(1, 3)))
+    assert profiles.build(settings).rows == 9
+    assert (built().superseded, built().whole, built().base) == (0, built().snapshot, 2)
+    assert sorted(stamps(settings).values()) == [1] * 6 + [2] + [3] * 2
+    assert_is_built(settings, log)
+
+    monkeypatch.setattr(compact, "APPENDS", 1)
+    log += add_file(settings, "single", some_events(range(3, 4), range(8, 9)))
+    profiles.build(settings)
+    assert (built().superseded, built().whole) == (0, built().snapshot)
+    assert_is_built(settings, log)
+
+
+def test_a_build_that_another_one_has_overtaken_says_so_and_adds_nothing(
+    spark: SparkSession, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = add_file(settings, "first", some_events(range(1), range(9)))
+    profiles.build(settings)
+    log += add_file(settings, "more", some_events(range(1, 2), range(1)))
+    found = profiles.find_touched
+
+    def overtaken(*given: Any) -> Any:
+        monkeypatch.undo()
+        profiles.build(settings)
+        return found(*given)
+
+    monkeypatch.setattr(profiles, "find_touched", overtaken)
+    with pytest.raises(DataError, match=r"Another job has written to .*profiles in the meantime"):
+        profiles.build(settings)
+    assert need_table(settings.table(PROFILES), "").count() == 10
+    assert_is_built(settings, log)
 
 
 def test_a_build_goes_on_from_one_of_many_weeks_ago(settings: Settings, spark: SparkSession) -> None:

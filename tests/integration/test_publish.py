@@ -50,6 +50,11 @@ class Shop:
         moved = (before.events_version + step % 2, max(before.cutoff_ms + step // 2 * 1_000, 0))
         self.table.build(Snapshot(*moved), [USERS[n] for n in users], full=full)
 
+    def compact(self) -> None:
+        """The newest build is made whole."""
+        if self.table.versions:
+            self.table.compact()
+
     def wipe(self) -> None:
         """The store is empty."""
         self.valkey.client.flushall()
@@ -139,7 +144,10 @@ kills = st.none() | st.integers(0, 9)
 publishes = st.tuples(
     st.just("publish"), st.sampled_from([0, 0, 0, 1, 2, 4]), kills, st.sampled_from([False] * 5 + [True])
 )
-steps = st.lists(st.one_of(builds, builds, rebuilds, publishes, publishes, publishes, st.just(("wipe",))), max_size=14)
+steps = st.lists(
+    st.one_of(builds, builds, rebuilds, publishes, publishes, publishes, st.just(("compact",)), st.just(("wipe",))),
+    max_size=14,
+)
 ALL, NONE = set(range(len(USERS))), None
 
 
@@ -147,6 +155,8 @@ ALL, NONE = set(range(len(USERS))), None
 @given(steps=steps)
 @example(steps=[("build", 2, ALL, True), ("publish", 0, NONE, False), ("build", 2, {1, 2}, False), ("publish", 0, 3, False),
                 ("publish", 1, NONE, False), ("publish", 0, NONE, False)])  # fmt: skip
+@example(steps=[("build", 2, ALL, True), ("publish", 0, NONE, False), ("build", 2, {1, 2}, False), ("compact",),
+                ("build", 2, {2, 3}, False), ("publish", 0, NONE, False), ("publish", 1, NONE, False)])  # fmt: skip
 @example(steps=[("build", 2, {1}, True), ("publish", 0, NONE, False), ("build", 2, {2}, False), ("publish", 0, NONE, False),
                 ("publish", 1, 3, False), ("build", 1, {3}, False), ("publish", 0, NONE, False)])  # fmt: skip
 @example(
@@ -180,6 +190,21 @@ def test_only_rows_that_changed_are_read_and_written(shop: Shop) -> None:
         report = publish.publish(shop.table.settings)
     assert (report.rows, report.counts) == (2, {"deleted": 0, "unchanged": 7})
     assert [set(call.args[2]) for call in write.call_args_list] == [{USERS[4], USERS[7]}]
+
+
+def test_a_user_who_changed_several_times_is_written_once_with_the_newest_row_and_older_files_are_not_opened(
+    shop: Shop,
+) -> None:
+    first = DeltaTable(shop.table.settings.table(PROFILES)).file_uris()
+    for users in ({4, 7}, {4}, {4, 8}):
+        shop.build(2, users, False)
+    for path in first:
+        Path(path).rename(path + ".away")
+    with mock.patch.object(store, "write_profiles", wraps=store.write_profiles) as write:
+        report = publish.publish(shop.table.settings)
+    assert (report.rows, report.counts) == (3, {"deleted": 0, "unchanged": 6})
+    assert sorted(user for call in write.call_args_list for user in call.args[2]) == sorted(USERS[n] for n in (4, 7, 8))
+    shop.check_is(3)
 
 
 def test_what_is_published_is_not_published_again(shop: Shop) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,11 +18,12 @@ from lambent.fold import FoldState, fold, merge
 from lambent.law import differs
 from lambent.profile import Profiles
 from lambent.tables import EVENT_COLUMNS
+from spark_jobs import compact
 from spark_jobs.builds import Built
-from spark_jobs.commits import open_table
+from spark_jobs.commits import need_table, open_table
 from spark_jobs.facts import Told, facts_at
 from spark_jobs.ingest import first_copies
-from spark_jobs.profiles import write_all, write_touched
+from spark_jobs.profiles import target_of, write_all, write_touched
 from spark_jobs.snapshot import Snapshot, included
 from tests.batch_rows import Log, as_files, built_profiles, oracle_profiles, renamed, rows_of, stacked
 from tests.histories import START_MS, USERS, logs, told
@@ -122,6 +124,7 @@ def test_spark_gives_every_user_the_profile_of_the_oracle_and_of_the_fold(
 @given(
     histories=some_histories,
     steps=st.lists(st.tuples(st.integers(0, 3), cutoffs | st.just(NO_LIVE)), min_size=1, max_size=3),
+    whole=st.sampled_from([0, 1, 2]),
     seed=st.integers(0, 9),
     statements=statements,
 )
@@ -129,11 +132,12 @@ def test_going_on_from_any_snapshot_to_any_later_one_gives_what_a_full_build_giv
     spark: SparkSession,
     histories: list[tuple[Log, int]],
     steps: list[tuple[int, int]],
+    whole: int,
     seed: int,
     statements: Statements,
 ) -> None:
     """Files arrive in up to four parts, in no order of time, and so does what is told of users, the cut-off moves on with
-    each step.
+    each step; one step leaves one row a user.
     """
     files, live = cut(histories)
     rows = first_copies(spark.createDataFrame(rows_of(files, live)), None)
@@ -143,7 +147,7 @@ def test_going_on_from_any_snapshot_to_any_later_one_gives_what_a_full_build_giv
     ).persist()
     steps = list(zip(sorted(version for version, _ in steps), sorted(ms for _, ms in steps), strict=True))
     with tempfile.TemporaryDirectory() as path:
-        for version, cutoff in steps:
+        for step, (version, cutoff) in enumerate(steps):
             snapshot = Snapshot(version, START_MS + cutoff, version)
             events = included(table.where(f"version <= {version}"), snapshot.cutoff_ms).drop("version")
             users = users_at(statements, version)
@@ -158,6 +162,10 @@ def test_going_on_from_any_snapshot_to_any_later_one_gives_what_a_full_build_giv
                 seen = included(table.where(f"version <= {old.events_version}"), old.cutoff_ms)
                 new = events.join(seen, "event_id", "left_anti").select(*EVENT_COLUMNS)
                 write_touched(path, built, new, events, FEATURES, snapshot, told)
+            if step == whole:
+                with mock.patch.object(compact, "APPENDS", 0):
+                    compact.compact_if_due(spark, target_of(path, FEATURES))
+                assert need_table(path, "").count() == len(built_profiles(FEATURES, path)[0])
 
             seen_ids = set(events.select("event_id").toArrow().column("event_id").to_pylist())
             expected = [one for one in oracle.distinct(files + live) if one[0].id in seen_ids]
