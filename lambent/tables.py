@@ -134,9 +134,14 @@ CLUSTERED_BY: Mapping[str, tuple[str, ...]] = {
 """How ``maintenance`` lays tables out, so that a user's events and a day's are both in few files. Only Spark writes them."""
 
 PROFILES = "profiles"
-"""Users' profiles: see ``profile_columns``. Of a user's rows the one of the newest snapshot counts, which has the largest
-``events_version`` and ``cutoff_ms``; a build adds rows, and leaves the older ones of these users. The commit's metadata names
-the snapshot (V, T) of the whole table."""
+"""Users' profiles. Of a user's rows the one of the newest snapshot counts: a build adds the rows of users of whom something is
+new, and leaves those that it had of them before. The commit's metadata names the snapshot of the whole table."""
+
+NEWEST_PROFILES = (
+    "SELECT * FROM (SELECT *, row_number() OVER "
+    "(PARTITION BY user ORDER BY events_version DESC, cutoff_ms DESC, users_version DESC) AS n FROM profiles) AS p WHERE n = 1"
+)
+"""The rows of ``profiles`` that count, in the SQL of Spark, DuckDB and DataFusion."""
 
 
 def profile_columns(layout: Layout) -> Mapping[str, str]:

@@ -2,8 +2,8 @@
 
 ``events`` is clustered by user and time, what is known of users and products by its key, which only Spark does. The archiver's
 tables are compacted by the day once a day is over, beside the archiver, which appends on: neither moves what the other
-commits. ``profiles``, ``training_sessions`` and a day of the ``catalogue`` are written anew by each build and need no
-compaction.
+commits. ``training_sessions`` and a day of the ``catalogue`` are written anew by each build, ``profiles`` by each that finds it
+worth while (``compact``); they need no compaction.
 
 Every commit says again what the job before it said of the table, since the log forgets old commits (``last_metadata``).
 """

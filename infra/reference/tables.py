@@ -9,8 +9,6 @@ import itertools
 import tokenize
 from types import ModuleType
 
-import numpy as np
-
 from infra.reference.features import says
 from infra.reference.markdown import attributes_of, code, markdown, table
 from lambent import events, features, tables
@@ -27,7 +25,7 @@ def tables_page() -> str:
         tables.USERS: tables.USER_COLUMNS,
         tables.PRODUCTS: tables.PRODUCT_COLUMNS,
         tables.CATALOGUE: tables.CATALOGUE_COLUMNS,
-        tables.PROFILES: _profile_columns(),
+        tables.PROFILES: tables.profile_columns(features.shop_features().profile),
         tables.TRAINING_SESSIONS: tables.TRAINING_COLUMNS,
     }
     of_intent = attributes_of(events.Intent.__doc__ or "")
@@ -43,8 +41,9 @@ def tables_page() -> str:
         tables.TRAINING_SESSIONS: {"user": "the pseudonym", "start_ms": "t of the session's first event", "length": "events"},
     }  # fmt: skip
     docs = docs_of(tables)
+    asides = {tables.PROFILES: f" In SQL:\n\n    {tables.NEWEST_PROFILES}"}
     parts = [
-        f"\n## {name}\n\n{markdown(docs[name])}\n\n"
+        f"\n## {name}\n\n{markdown(docs[name])}{asides.get(name, '')}\n\n"
         + table(
             ("column", "type", "meaning"),
             (
@@ -60,21 +59,17 @@ def tables_page() -> str:
     )
 
 
-def _profile_columns() -> dict[str, str]:
-    layout = features.shop_features().profile
-    return {"user": "string", "clock_ms": "int64"} | {
-        one.name: _arrow(one.dtype) if one.width == 1 else f"list<{_arrow(one.dtype)}>" for one in layout.aggregates
-    }
-
-
-def _arrow(dtype: str) -> str:
-    name = np.dtype(dtype).name
-    return "double" if name == "float64" else name
-
-
 def _profile_meanings() -> dict[str, str]:
     layout = features.shop_features().profile
-    own = {"user": "the pseudonym", "clock_ms": "the user's clock: the newest t that was folded"}
+    own = {
+        "user": "the pseudonym",
+        "events_version": "the snapshot at which the row last changed: the version of `events` …",
+        "cutoff_ms": "… the cut-off on the ingest clock …",
+        "users_version": "… and the version of `users`; -1: there was none",
+        "clock_ms": "the user's clock: the newest t that was folded",
+        "source": "the largest of the user's events: 1 once the live log has begun",
+        "features": "hash of the feature set",
+    }
     return own | {one.name: says(one) for one in layout.aggregates}
 
 

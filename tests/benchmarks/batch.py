@@ -100,7 +100,7 @@ class Bench:
         from deltalake import DeltaTable
 
         users = DeltaTable(self.settings.table(PROFILES)).to_pyarrow_dataset().to_table(["user"]).column("user")
-        keys = [profile(partition(user, 64), user) for user in users.to_pylist()]
+        keys = [profile(partition(user, 64), user) for user in users.unique().to_pylist()]
         return list(zip(keys, valkey.client.mget(keys), strict=True))
 
     def memory(self) -> None:

@@ -14,7 +14,7 @@ from lambent.events import Event
 from lambent.features import FeatureSet
 from lambent.law import differs
 from lambent.settings import Settings
-from lambent.tables import EVENTS, PROFILES
+from lambent.tables import EVENTS, NEWEST_PROFILES, PROFILES
 from spark_jobs import compact, ingest, profiles
 from spark_jobs.builds import Built
 from spark_jobs.commits import need_table
@@ -76,6 +76,9 @@ def test_later_earlier_and_first_events_of_users_are_folded_on_and_anew_and_then
     table = need_table(settings.table(PROFILES), "").to_pyarrow_dataset().to_table(["events_version"])
     versions = table.column("events_version").to_pylist()
     assert (len(versions), versions.count(report.facts["events_version"])) == (20 + 17, 17)
+    spark.read.format("delta").load(settings.table(PROFILES)).createOrReplaceTempView("profiles")
+    found = {row["user"]: row["events_version"] for row in spark.sql(NEWEST_PROFILES).collect()}
+    assert (len(found), list(found.values()).count(report.facts["events_version"])) == (25, 17)
     assert profiles.build(settings).facts == report.facts
 
 
