@@ -19,6 +19,8 @@ JOBS = (
     "ingest the log",
     "profiles",
     "publish",
+    "catalogue",
+    "publish the catalogue",
     "training sessions",
     "train",
     "evaluate",
@@ -28,15 +30,15 @@ JOBS = (
 
 UNITS = {
     "ingest": "events", "profiles": "users", "publish": "users", "training_sessions": "sessions", "train": "sessions",
-    "evaluate": "events", "register": "model",
+    "evaluate": "events", "register": "model", "catalogue": "rates", "publish_catalogue": "rates",
 }  # fmt: skip
 """What a job's rows are, by the job's name."""
 
 
 def build_and_train(settings: Settings, processes: Processes, screen: Screen, source: Source) -> None:
-    """History into tables, profiles into the store, a model through the gate into the log."""
+    """History into tables, profiles into the store, rates and a model through the gate into the log."""
     conf = json.dumps({"file": str(source.path), "mapping": source.mapping, "before": source.before})
-    dags = [f"lambent_history={conf}", "lambent_profiles", "lambent_sessions", "lambent_training"]
+    dags = [f"lambent_history={conf}", "lambent_profiles", "lambent_catalogue", "lambent_sessions", "lambent_training"]
     process = start_dags(processes, "batch", dags)
     with screen.bar(Step("Airflow runs the DAGs", "jobs"), total=len(JOBS)) as bar:
         show_jobs(screen, process, JobReports(settings), bar)

@@ -34,7 +34,9 @@ def test_a_small_demo_runs_the_whole_loop_and_the_law_holds_for_every_user(tmp_p
     found = run_demo(tmp_path, "ARGS=--users 800 --traffic-seconds 20")
     jobs = [step["name"] for step in found["steps"]]
     assert jobs.count("profiles") == jobs.count("publish") == 3
-    assert {"ingest", "training sessions", "train", "evaluate", "register"} <= set(jobs)
+    assert {"ingest", "catalogue", "publish catalogue", "training sessions", "train", "evaluate", "register"} <= set(
+        jobs
+    )
     assert all({"name", "rows", "seconds"} <= step.keys() for step in found["steps"])
     assert found["law"]["differences"] == 0
     assert found["law"]["crossing"] > 100
