@@ -73,8 +73,13 @@ def fold_histories(
 
 
 def in_log_order(events: DataFrame) -> DataFrame:
-    """The same rows, each user's in one partition and in the log's order."""
-    return events.repartition("user").sortWithinPartitions(*IN_LOG_ORDER)
+    """The same rows, each user's in one partition and in the log's order; without the events' ids, which only order them.
+
+    Args:
+        events: without ids, where rows that are told apart by nothing else may come in any order.
+    """
+    order = [name for name in IN_LOG_ORDER if name in events.columns]
+    return events.repartition("user").sortWithinPartitions(*order).drop("event_id")
 
 
 def whole_histories(batches: Iterable[pa.RecordBatch]) -> Iterator[Histories]:
