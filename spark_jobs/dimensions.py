@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lambent.dimensions import SPAN, Dimension
+from lambent.facts import Choice
+from lambent.features import FeatureSet
 from lambent.mapping.statements import Told, load_dimension_mapping, read_statements
 from lambent.mapping.validation import without_values
 from lambent.settings import Settings
-from lambent.tables import CLUSTERED_BY, DROPPED, PRODUCTS, QUARANTINE_COLUMNS
+from lambent.tables import CLUSTERED_BY, DROPPED, PRODUCTS, QUARANTINE_COLUMNS, USERS
 from spark_jobs.commits import create_clustered, merge
 from spark_jobs.files import one_a_task
 from spark_jobs.products import publish_products
@@ -119,6 +121,14 @@ def _changes(new: DataFrame, old: DataFrame, dimension: Dimension) -> DataFrame:
     return changed.unionByName(gone)
 
 
+def count_other(statements: DataFrame, features: FeatureSet) -> dict[str, int]:
+    """How many statements have a text of an attribute that the taxonomy does not list, by ``other_`` and the attribute."""
+    choices = [fact for fact in features.facts if isinstance(fact, Choice)]
+    sums = (f"count_if({fact.sql()} = {1 + len(fact.values)}) AS other_{fact.column}" for fact in choices)
+    row = statements.selectExpr(*sums).first()
+    return {name: number for name, number in row.asDict().items() if number}
+
+
 # --- reading files -----------------------------------------------------------------------------------------------------
 
 
@@ -201,6 +211,8 @@ def ingest_dimension(
             said = {"files": [str(path) for path in paths], "as_of_ms": as_of_ms}
             counts = merge(placed.changes, table, (dimension.key, "valid_from_ms"), said)
             counts["read"] = read.where("reason IS NULL").count()
+            if dimension.name == USERS:
+                counts.update(count_other(read, FeatureSet(settings.load_taxonomy())))
         finally:
             read.unpersist()
     if dimension.name == PRODUCTS:

@@ -42,11 +42,13 @@ def facts_at(users: DataFrame, features: FeatureSet, cutoff_ms: int) -> DataFram
     from pyspark.sql import functions as F
 
     at_ms = as_of_ms(cutoff_ms)
-    ahead = users.where(f"valid_to_ms IS NULL OR valid_to_ms > {at_ms}L")
-    first = ahead.groupBy("user").agg(
-        F.min("valid_from_ms").alias("from_ms"), F.min_by(_facts(features), "valid_from_ms").alias("facts")
-    )
-    return first.selectExpr("user", f"IF(from_ms <= {at_ms}L, facts, transform(facts, one -> 0L)) AS facts")
+    holds = f"valid_from_ms <= {at_ms}L AND (valid_to_ms IS NULL OR valid_to_ms > {at_ms}L)"
+    facts = users.where(holds).select("user", _facts(features).alias("facts"))
+    later = users.where(f"valid_from_ms > {at_ms}L").select("user")
+    if later.isEmpty():  # as nearly always: whom nothing is told of yet is found by shuffling all
+        return facts
+    nothing = F.array(*(F.lit(0) for _ in features.facts)).cast("array<bigint>")
+    return facts.unionByName(later.distinct().join(facts, "user", "left_anti").withColumn("facts", nothing))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,21 +64,29 @@ class Told:
     changed: DataFrame
 
     @classmethod
-    def since(cls, facts: DataFrame, before: DataFrame | None) -> Told:
-        """Facts, and those that there were before, if any."""
+    def since(cls, facts: DataFrame, before: DataFrame) -> Told:
+        """Facts, and those that there were before."""
+        both = facts.alias("now").join(before.alias("was"), "user", "left")
         # Held, since it is read for whom it names, and again for the fold.
-        return cls(facts, facts if before is None else facts.exceptAll(before).localCheckpoint())
+        return cls(facts, both.where("NOT now.facts <=> was.facts").select("user", "now.facts").localCheckpoint())
 
 
 def find_told(
     spark: SparkSession, settings: Settings, features: FeatureSet, new: Snapshot, old: Snapshot | None
 ) -> Told | None:
     """Of a snapshot, and the one that is gone on from, if any; None where there is no table ``users``."""
-    facts, before = (
-        facts_at(users, features, one.cutoff_ms) if one and (users := users_of(spark, settings, one)) else None
-        for one in (new, old)
-    )
-    return None if facts is None else Told.since(facts, before)
+    users = users_of(spark, settings, new)
+    if users is None:
+        return None
+    were = users_of(spark, settings, old) if old else None
+    facts = facts_at(users, features, new.cutoff_ms)
+    if old is None or were is None:
+        return Told(facts, facts)
+    first, last = sorted(as_of_ms(one.cutoff_ms) for one in (old, new))
+    begun = users.where(f"valid_from_ms > {first}L AND valid_from_ms <= {last}L")
+    if new.users_version == old.users_version and begun.isEmpty():
+        return Told(facts, facts.where("FALSE"))
+    return Told.since(facts, facts_at(were, features, old.cutoff_ms))
 
 
 def _facts(features: FeatureSet) -> Column:

@@ -123,17 +123,18 @@ def test_users_are_pseudonyms_and_a_file_may_hold_a_users_whole_past(
     spark: SparkSession, settings: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / "people.toml").write_text(PEOPLE)
-    said = [("u1", "f", THIRD_MS), ("u1", None, FIRST_MS), ("u2", "m", FIRST_MS), ("u2", "m", SECOND_MS)]
+    said = [("u1", "f", THIRD_MS), ("u1", None, FIRST_MS), ("u2", "male", FIRST_MS), ("u2", "male", SECOND_MS)]
     lines = [json.dumps({"id": user, "gender": gender, "changed": ms}) for user, gender, ms in said]
     file = write_lines(tmp_path / "people.jsonl", [*lines, '{"id": "u3"}'])
     report = run(settings, str(file), "--into", USERS, "--mapping", str(tmp_path / "people.toml"))
     assert (report.rows, report.counts["rejected_missing"]) == (3, 1)
+    assert {name: number for name, number in report.counts.items() if "other" in name} == {"other_gender": 1}
     u1, u2 = (keys.pseudonym(user, settings.user_key_bytes()) for user in ("u1", "u2"))
     assert rows_of(settings, USERS) == sorted(
         [
             (u1, None, None, None, FIRST_MS, THIRD_MS, FIRST_MS),
             (u1, None, "f", None, THIRD_MS, None, THIRD_MS),
-            (u2, None, "m", None, FIRST_MS, None, SECOND_MS),
+            (u2, None, "male", None, FIRST_MS, None, SECOND_MS),
         ],
         key=str,
     )

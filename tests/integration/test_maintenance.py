@@ -15,7 +15,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from lambent.errors import FencedError
 from lambent.settings import Settings
-from lambent.tables import EVENT_COLUMNS, EVENTS, LOG, PROFILES, TRAINING_SESSIONS
+from lambent.tables import EVENT_COLUMNS, EVENTS, LOG, PROFILES, TRAINING_SESSIONS, USERS
 from realtime.archive import LOG as LOG_KIND
 from realtime.archive import Archive, log_rows
 from spark_jobs import ingest, maintenance
@@ -109,7 +109,7 @@ def table(tmp_path: Path) -> Table:
     """Six builds of profiles, the oldest with a snapshot of its own each, the newest two of the same."""
     made = Table(tmp_path, "redis://127.0.0.1:1/0")
     for n, snapshot in enumerate([1, 2, 3, 4, 5, 5]):
-        made.build(Snapshot(snapshot, snapshot * 1_000), [f"user-{n}"], full=True)
+        made.build(Snapshot(snapshot, snapshot * 1_000, snapshot - 1), [f"user-{n}"], full=True)
     age(made.settings.table(PROFILES), 40)
     return made
 
@@ -119,7 +119,8 @@ def test_the_builds_that_a_rollback_can_reach_stay_and_older_ones_go(table: Tabl
     before = [read(table.settings, PROFILES, version) for version in range(6)]
     report = maintenance.maintain(table.settings)
     assert report.facts["profiles_needed"] == [2, 3, 5]
-    assert needed_versions(table.settings)[EVENTS] == {3, 4, 5}
+    needed = needed_versions(table.settings)
+    assert (needed[EVENTS], needed[USERS]) == ({3, 4, 5}, {2, 3, 4})
     assert report.counts["profiles_deleted"] == 3
     assert len(data_files(path)) == 3
     for version in (2, 3, 5):
@@ -128,7 +129,7 @@ def test_the_builds_that_a_rollback_can_reach_stay_and_older_ones_go(table: Tabl
         read(table.settings, PROFILES, 1)
     # A build of these rows, and where it came from, is known as before.
     newest = need_table(path, "")
-    assert Built.find(newest).snapshot == Snapshot(5, 5_000)  # type: ignore[union-attr]
+    assert Built.find(newest).snapshot == Snapshot(5, 5_000, 4)  # type: ignore[union-attr]
     assert [one.version for one in lineage(newest)] == [5]
     assert maintenance.maintain(table.settings).counts.get("profiles_deleted", 0) == 0
 

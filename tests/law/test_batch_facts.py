@@ -10,8 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambent.features import FeatureSet
+from lambent.settings import Settings
+from lambent.tables import USERS
 from lambent.taxonomy import UserValues, shop
-from spark_jobs.facts import facts_at
+from spark_jobs.commits import append
+from spark_jobs.facts import facts_at, find_told
+from spark_jobs.snapshot import Snapshot
 from tests.histories import START_MS, told
 from tests.law.test_batch_profiles import some_examples
 from tests.told import Users, told_at, users_table
@@ -41,3 +45,19 @@ def test_everyone_in_the_table_has_the_facts_of_the_time(spark: SparkSession, us
             user: [fact.code(said.get(fact.column)) for fact in FEATURES.facts]
             for user, said in told_at(users, cutoff_ms).items()
         }
+
+
+def test_changed_is_whoever_is_known_otherwise_at_another_cutoff_of_the_same_table(
+    spark: SparkSession, settings: Settings
+) -> None:
+    said = {"a": {1: "male", 9: "x"}, "b": {2: "male", 10: None}, "c": {9: "male", 11: None}}
+    users = {user: {ms: {"gender": gender} for ms, gender in own.items()} for user, own in said.items()}
+    append(users_table(spark, users), settings.table(USERS), {})
+
+    def changed(old_ms: int, new_ms: int) -> set[str]:
+        told = find_told(spark, settings, FEATURES, Snapshot(0, new_ms, 0), Snapshot(0, old_ms, 0))
+        assert told is not None
+        return {row.user for row in told.changed.collect()}
+
+    assert [changed(4, 8), changed(4, 9), changed(1, 4)] == [set(), {"a", "c"}, {"b"}]
+    assert changed(0, 4) == {"a", "b"}  # T 0 sees what is told last: that c is of no gender, as c was before the first
