@@ -84,8 +84,16 @@ ARCHIVER = _one(
     "string",
     "Who archives. It only saves double work; the transactions of the Delta tables are the fence.",
     "archiver",
-    "archiver",
+    "archiver, status",
     "3 s, or 3 commits",
+)
+ARCHIVED = _one(
+    "lambent:archived",
+    "hash",
+    "For each partition the id of the last entry that is archived, as of the archiver's last round, for those who look on. "
+    "The archiver itself goes by the tables.",
+    "archiver",
+    "status, metrics",
 )
 
 
@@ -120,25 +128,25 @@ def intents(p: int) -> str:
     return f"intents:{{{p}}}"
 
 
-@_family("stream", "worker, rebuild", "law, rebuild")
+@_family("stream", "worker, rebuild", "law, rebuild, status")
 def dead(p: int) -> str:
     """Stream of what a worker had to give up: fields ``id``, ``reason``, ``bytes``."""
     return f"dead:{{{p}}}"
 
 
-@_family("string", "worker, rebuild", "worker, archiver, server", public=True)
+@_family("string", "worker, rebuild", "worker, archiver, server, status", public=True)
 def position(p: int) -> str:
     """Id of the last stream entry whose effects are in the store: the fence. ``0-1`` while the partition is rebuilt."""
     return f"position:{{{p}}}"
 
 
-@_family("string", "worker, rebuild", "worker")
+@_family("string", "worker, rebuild", "worker, status")
 def control(p: int) -> str:
     """What the control entries up to the position have set, as JSON."""
     return f"control:{{{p}}}"
 
 
-@_family("string", "worker", "worker", "3 s")
+@_family("string", "worker", "worker, status", "3 s")
 def lease(p: int) -> str:
     """Who works on the partition. It only saves double work; the position is the fence."""
     return f"lease:{{{p}}}"

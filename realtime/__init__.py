@@ -7,6 +7,7 @@ model, predict      the exported model; which session runs on which version
 archiver, archive   streams to the Delta tables ``log`` and ``intents``, exactly once
 server, collector   HTTP: events in, intents out
 replay, doors       a recorded log through the same doors
+status, lag         how all of it does, by what the store says; verdict: what is wrong
 law                 every user: the oracle's profile against the live one
 embedded            a real Valkey server in this process's care
 """

@@ -105,6 +105,7 @@ class Archiver:
         self._drain(intents, keys.intents, "intents")
         now_ms = self.store.now_ms()
         self._mark(log, now_ms)
+        self._tell(log)
         self._trim(log, intents, now_ms)
         return entries
 
@@ -158,6 +159,10 @@ class Archiver:
         width_ms = max(self.meta.tile_ms, LEAST_MARKER_MS)
         idle = [p for p, last in log.positions.items() if now_ms - ids.parse(last)[0] >= width_ms]
         self.store.append((p, b"m", b"") for p in idle)
+
+    def _tell(self, log: Archive) -> None:
+        """Say how far the archive is to those who cannot read the table."""
+        self.store.call("HSET", keys.ARCHIVED, *(part for place in log.positions.items() for part in place))
 
     def _trim(self, log: Archive, intents: Archive, now_ms: int) -> None:
         from realtime.trim import trim_events, trim_intents

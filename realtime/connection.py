@@ -74,12 +74,13 @@ def connect(url: str) -> Any:
     return client
 
 
-def connect_async(url: str) -> Any:
-    """The same for asyncio."""
+def connect_async(url: str, name: str | None = None) -> Any:
+    """The same for asyncio; ``name`` is what the store calls its connections (``CLIENT LIST``)."""
     try:
         client = redis.asyncio.Redis.from_url(
             url,
             protocol=2,
+            client_name=name,
             parser_class=AsyncParser,
             socket_timeout=SERVER_TIMEOUT_S,
             retry=AsyncRetry(NoBackoff(), 0),

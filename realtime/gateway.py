@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,6 +15,8 @@ from realtime import ids
 from realtime.collector import Taken
 from realtime.connection import connect_async
 
+SERVER = "lambent-server-"
+"""What the name of a server's connections begins with: how others see that one lives."""
 POLL_S = 0.001
 SLOW_POLL_S = 0.01
 
@@ -26,7 +30,9 @@ class Gateway:
     """
 
     def __init__(self, settings: Settings, partitions: int) -> None:
-        self._client = connect_async(settings.store_url.get_secret_value())
+        self._client = connect_async(
+            settings.store_url.get_secret_value(), f"{SERVER}{socket.gethostname()}-{os.getpid()}"
+        )
         self._most = settings.stream_max_events
         self.partitions = partitions
 
