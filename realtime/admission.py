@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from litestar import Litestar
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
+from litestar.routes import HTTPRoute
 
 from realtime.api_keys import MEANINGS, ApiKey, Scope
 from realtime.bodies import CLOSE
@@ -16,6 +18,9 @@ from realtime.problems import Problem, ProblemError
 SCOPE = "scope"
 """In a handler's ``opt``: the scope that its callers need. A handler without one is open to all."""
 
+QUERY = "query"
+"""In a handler's ``opt``: the parameters that a call may have."""
+
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
@@ -23,13 +28,20 @@ def admit(connection: Connection, handler: BaseRouteHandler) -> None:
     """Litestar asks this before each request.
 
     Raises:
-        ProblemError: no key or none that is known (401), one without the handler's scope (403), or too much of it (429).
+        ProblemError: no key or none that is known (401), one without the handler's scope (403), too much of it (429), or
+            a parameter that there is not (400).
     """
     scope: Scope | None = handler.opt.get(SCOPE)
     context: Context = connection.app.state.context
     connection.state.key = None
-    if scope is None or not context.keyring.asked:
+    if scope is None:
         return
+    if context.keyring.asked:
+        connection.state.key = _admit_key(connection, context, scope)
+    _refuse_unknown(connection, handler)
+
+
+def _admit_key(connection: Connection, context: Context, scope: Scope) -> ApiKey:
     key = _identify(connection, context)
     if scope not in key.scopes:
         detail = f"This key may not {MEANINGS[scope]}. It has: {', '.join(key.scopes)}."
@@ -39,7 +51,24 @@ def admit(connection: Connection, handler: BaseRouteHandler) -> None:
         detail = f"At most {context.settings.http_rate_per_s} events and users a second are taken with one key."
         headers = {"Retry-After": str(math.ceil(wait_s)), **CLOSE}
         raise ProblemError(Problem(title="Too many requests", status=429, detail=detail), headers)
-    connection.state.key = key
+    return key
+
+
+def tell_parameters(app: Litestar) -> None:
+    """Write into the handlers' ``opt`` which parameters they have."""
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for handler, model in route.route_handler_map.values():
+                handler.opt[QUERY] = {one.field_alias for one in model.expected_query_params}
+
+
+def _refuse_unknown(connection: Connection, handler: BaseRouteHandler) -> None:
+    """A misspelt parameter that is ignored is worse than an error: ``pseudonymous`` decides whose intent it is."""
+    known = handler.opt.get(QUERY, ())
+    for name in connection.query_params:
+        if name not in known:
+            detail = f"There is no parameter {name[:40]!r}. There are: {', '.join(sorted(known)) or 'none'}."
+            raise ProblemError(Problem(title="Unknown parameter", status=400, detail=detail), CLOSE)
 
 
 def _identify(connection: Connection, context: Context) -> ApiKey:

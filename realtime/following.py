@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import ASGIApp
 
 from lambent.errors import UsageError
@@ -52,17 +52,18 @@ class Notice(msgspec.Struct, frozen=True):
 async def follow_intents(
     request: HttpRequest,
     intent: Annotated[
-        str | None, Parameter(description="Only intents in which this one is at least as probable as `min`.")
+        str | None, QueryParameter(description="Only intents in which this one is at least as probable as `min`.")
     ] = None,
     least: Annotated[
-        float, Parameter(query="min", ge=0, le=1, description="With `intent`: the least probability.")
+        float, QueryParameter(name="min", ge=0, le=1, description="With `intent`: the least probability.")
     ] = 0,
     partitions: Annotated[
-        str | None, Parameter(description="Only users of these partitions, such as 0-7,12: a part of several readers.")
+        str | None,
+        QueryParameter(description="Only users of these partitions, such as 0-7,12: a part of several readers."),
     ] = None,
     last_id: Annotated[
         str | None,
-        Parameter(header="Last-Event-ID", description="Go on after this event, as browsers do by themselves."),
+        HeaderParameter(name="Last-Event-ID", description="Go on after this event, as browsers do by themselves."),
     ] = None,
 ) -> ASGIApp:
     """Server-sent events; the data of each is an answer as of ``GET /v1/users/USER/intent``.

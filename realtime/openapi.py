@@ -13,6 +13,8 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 
 import lambent
+from lambent.events import MAX_DWELL_MS, MAX_EVENT_MS, MAX_PRICE, MIN_EVENT_MS
+from lambent.taxonomy import Taxonomy
 from realtime.admission import SCOPE
 from realtime.answers import Answer
 from realtime.api import HANDLERS
@@ -69,12 +71,13 @@ _OPERATIONS = {
     ),
     "/healthz": _Operation("get", "200", "it runs", "text/plain", _TEXT, ()),
     "/readyz": _Operation("get", "200", "it can take events", "text/plain", _TEXT, ("503",)),
-    "/metrics": _Operation("get", "200", "in Prometheus's text format", "text/plain", _TEXT, ()),
+    "/metrics": _Operation("get", "200", "in Prometheus's text format", "text/plain", _TEXT, ("400",)),
 }
 """By path: what a handler that writes its own responses cannot tell Litestar."""
-_SCOPES: dict[str, Scope | None] = {
+SCOPES: dict[str, Scope | None] = {
     re.sub(r":\w+}", "}", path): handler.opt.get(SCOPE) for handler in HANDLERS for path in handler.paths
 }
+"""By path: the scope that its callers need."""
 _KEY = "api_key"
 _SCHEMES = {
     _KEY: {
@@ -88,6 +91,7 @@ _SCHEMES = {
 def complete(schema: dict[str, Any], context: Context) -> dict[str, Any]:
     """Litestar's description with what it cannot know: bodies that a handler reads and writes itself, from their structs."""
     _, components = msgspec.json.schema_components(_STRUCTS, ref_template=_REF)
+    _tell_rules(components["IncomingEvent"]["properties"], context.door.taxonomy)
     schema["components"] = {"schemas": components, "securitySchemes": _SCHEMES}
     for path, item in schema["paths"].items():
         _complete(item[_OPERATIONS[path].method], path, keys=context.keyring.asked)
@@ -98,8 +102,29 @@ def complete(schema: dict[str, Any], context: Context) -> dict[str, Any]:
     return schema
 
 
+def _tell_rules(fields: dict[str, Any], taxonomy: Taxonomy) -> None:
+    """What ``lambent.events.check`` asks of an event besides its form."""
+    fields["type"] = {"enum": list(taxonomy.type_code)}
+    for name, limits in (
+        ("event_ms", {"minimum": MIN_EVENT_MS, "exclusiveMaximum": MAX_EVENT_MS}),
+        ("price", {"minimum": 0, "maximum": MAX_PRICE}),
+        ("dwell_ms", {"minimum": 0, "exclusiveMaximum": MAX_DWELL_MS}),
+    ):
+        (number,) = (one for one in fields[name]["anyOf"] if one["type"] != "null")
+        number.update(limits)
+    texts = [fields["id"], *(one for field in fields.values() for one in field.get("anyOf", ()))]
+    attributes = [one for one in fields["attributes"]["anyOf"] if one["type"] == "object"]
+    texts += [one[part] for one in attributes for part in ("propertyNames", "additionalProperties")]
+    for one in texts:
+        if one.get("type", "string") == "string":  # a name has no type: it is always a text
+            one["pattern"] = _NO_NUL
+
+
+_NO_NUL = "^[^\\u0000]*$"
+
+
 def _complete(operation: dict[str, Any], path: str, *, keys: bool) -> None:
-    told, scope = _OPERATIONS[path], _SCOPES[path]
+    told, scope = _OPERATIONS[path], SCOPES[path]
     problems = (*told.problems, *(_SCOPED if scope else ()))
     answers = {told.status: _response(told.meaning, told.media_type, told.schema)}
     answers |= {one: _response(_PROBLEMS[one], MEDIA_TYPE, _ref("Problem")) for one in sorted(problems)}

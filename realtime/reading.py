@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import Response, get, post
+from litestar.params import FromPath
 
 from lambent.events import MAX_USER, UNDECODABLE
 from realtime.admission import SCOPE, charge
@@ -42,7 +43,7 @@ _decode = msgspec.json.Decoder(Asked).decode
 
 
 @get("/v1/users/{user:str}/intent", media_type=JSON, summary="Read a user's intent", opt={SCOPE: Scope.READ})
-async def read_intent(request: HttpRequest, user: str, pseudonymous: Pseudonymous = False) -> Response[bytes]:
+async def read_intent(request: HttpRequest, user: FromPath[str], pseudonymous: Pseudonymous = False) -> Response[bytes]:
     """The newest intent of the user whose id in the shop is ``user``; 404 while none is known.
 
     An id with a slash in it is no path: ask ``POST /v1/intents`` for it.

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import Response, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from lambent.errors import UsageError
 from lambent.events import Rejection
@@ -27,7 +27,9 @@ MAX_WAIT_MS = 10_000
 RETRY_AFTER_S = 1
 TRY_AGAIN = {"Retry-After": str(RETRY_AFTER_S)}
 
-Pseudonymous = Annotated[bool, Parameter(description="Users are pseudonyms already: for trusted replays and readers.")]
+Pseudonymous = Annotated[
+    bool, QueryParameter(description="Users are pseudonyms already: for trusted replays and readers.")
+]
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -57,7 +59,7 @@ class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
 @post("/v1/events", status_code=202, media_type=JSON, summary="Send events", opt={SCOPE: Scope.WRITE})
 async def send_events(
     request: HttpRequest,
-    wait: Annotated[int, Parameter(ge=0, le=MAX_WAIT_MS, description="Wait so many ms for the intents.")] = 0,
+    wait: Annotated[int, QueryParameter(ge=0, le=MAX_WAIT_MS, description="Wait so many ms for the intents.")] = 0,
     pseudonymous: Pseudonymous = False,
 ) -> Response[bytes]:
     """Take one JSON object, a JSON list, or JSON lines: as many events and bytes as the settings allow.

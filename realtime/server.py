@@ -28,7 +28,7 @@ def create_app(settings: Settings, meta: Meta, keyring: Keyring) -> Litestar:
     """The ASGI application on an opened store."""
     from litestar import Litestar
 
-    from realtime.admission import admit
+    from realtime.admission import admit, tell_parameters
     from realtime.api import EXCEPTION_HANDLERS, HANDLERS
     from realtime.collector import Door
     from realtime.context import Context
@@ -62,6 +62,7 @@ def create_app(settings: Settings, meta: Meta, keyring: Keyring) -> Litestar:
         on_shutdown=[feed.close, gateway.close],
     )
     app.state.context = context
+    tell_parameters(app)
     return app
 
 

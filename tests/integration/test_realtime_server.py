@@ -107,6 +107,8 @@ def test_unknown_users_paths_and_parameters_are_problems(http: httpx.Client) -> 
         (http.get("/v2"), 404),
         (http.get("/v1/events"), 405),
         (post(http, VIEW, wait="soon"), 400),
+        (post(http, VIEW, pseudonomous="true"), 400),
+        (http.get("/metrics", params={"x": 1}), 400),
     ):
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
 
