@@ -11,6 +11,7 @@ from infra.reference.commands import cli_page
 from infra.reference.contract import redis_page
 from infra.reference.events import events_page
 from infra.reference.features import features_page
+from infra.reference.http import http_page
 from infra.reference.keys import keys_page
 from infra.reference.settings import settings_page
 from infra.reference.tables import tables_page
@@ -20,6 +21,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "settings": settings_page,
     "cli": cli_page,
     "events": events_page,
+    "http": http_page,
     "redis": redis_page,
     "keys": keys_page,
     "tables": tables_page,

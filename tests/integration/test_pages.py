@@ -23,6 +23,7 @@ BY_HAND = [
 ]
 BACKFILL = ["docs/how-to/backfill.md"]
 CLUSTER = ["docs/how-to/spark-cluster.md"]
+KEY = ["docs/how-to/give-a-service-a-key.md"]
 KEYS_CHECK = """python - <<'PY'
 import os, re, redis
 from lambent.keys import KEYS
@@ -71,12 +72,18 @@ def test_days_that_are_past_are_made_again_as_the_page_says(tmp_path: Path) -> N
     walk(BACKFILL, tmp_path, f'test "$({versions})" = 1')
 
 
+@pytest.mark.long
+def test_a_service_calls_with_its_key_until_it_is_taken_back(tmp_path: Path) -> None:
+    last = """sleep 1.1; curl -s -K <(bearer checkout) http://$LAMBENT/v1/events -d '{}' | grep -q '"status":401'"""
+    walk(KEY, tmp_path, last.replace("$LAMBENT", "127.0.0.1:$LAMBENT_HTTP_PORT"))
+
+
 def test_what_spark_is_told_is_printed_as_its_properties(tmp_path: Path) -> None:
     walk(CLUSTER, tmp_path, "grep '^spark.sql.extensions io.delta' spark-defaults.conf")
 
 
 def test_every_command_of_the_documentation_is_typed_by_some_test() -> None:
-    typed = {*TUTORIAL, *BY_HAND, *BACKFILL, *CLUSTER, "README.md"}
+    typed = {*TUTORIAL, *BY_HAND, *BACKFILL, *CLUSTER, *KEY, "README.md"}
     assert {block.page for block in all_blocks("bash")} == typed
 
 
