@@ -19,7 +19,7 @@ def describe(keys: list[dict[str, Any]]) -> str:
     """The keys for people."""
     if not keys:
         return "There are no API keys."
-    return "\n".join(f"{k['id']}  {k['created']}  {','.join(k['scopes']):<16} {k['name']}" for k in keys)
+    return "\n".join(f"{k['id']}  {k['created']}  {','.join(k['scopes']):<16} {k['name']}".rstrip() for k in keys)
 
 
 def shown(key: ApiKey) -> dict[str, Any]:
