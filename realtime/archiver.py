@@ -45,10 +45,12 @@ class Archiver:
         self, store: Store, meta: Meta, settings: Settings, interval_ms: int = INTERVAL_MS, name: str = ""
     ) -> None:
         from realtime.archiver_metrics import ArchiverMetrics
+        from realtime.lag_metrics import LagCollector
         from realtime.partitions import Lease
 
         self.store, self.meta, self.settings = store, meta, settings
         self.metrics = ArchiverMetrics()
+        LagCollector(self.metrics.registry, "archiver", store, lambda: range(meta.partitions) if self._log else ())
         self._interval_ms = interval_ms
         name = name or f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}"
         self._lease = Lease(store, name, max(LEASE_MS, 3 * interval_ms))

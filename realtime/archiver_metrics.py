@@ -20,13 +20,17 @@ class ArchiverMetrics:
         self._failures = Counter(
             "lambent_archiver_failures", "Rounds in which a table could not be written.", registry=registry
         )
-        self._lag = Gauge("lambent_archiver_lag_ms", "Age of the oldest row of the last commit.", registry=registry)
+        self._age = Gauge(
+            "lambent_archiver_oldest_row_seconds",
+            "Age of the oldest row of the last commit, when it was committed.",
+            registry=registry,
+        )
 
     def archived(self, what: str, rows: int, oldest_ms: int) -> None:
         """Count a commit of ``rows`` rows, the oldest from ``oldest_ms``."""
         self.tally.update({what: rows, "commits": 1})
         self._rows.labels("log" if what == "entries" else "intents").inc(rows)
-        self._lag.set(time.time() * 1000 - oldest_ms)
+        self._age.set(time.time() - oldest_ms / 1000)
 
     def failed(self) -> None:
         """Count a round in which a table could not be written."""

@@ -9,6 +9,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -193,6 +194,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait", type=float, default=0, metavar="S", help="wait up to S seconds for worker and archive"
     )
+    parser.add_argument(
+        "--metrics", type=Path, metavar="FILE", help="write what was found to FILE too (.prom), for Prometheus"
+    )
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -202,12 +206,15 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
         DataError: the law does not hold.
     """
     from realtime.connection import in_words
+    from realtime.law_metrics import write_law_metrics
     from realtime.store import open_store
 
     store, meta = open_store(settings, create=False)
     features = FeatureSet(settings.load_taxonomy())
     with in_words():
         report = check_law(store, meta, settings, features, arguments.wait)
+    if arguments.metrics:
+        write_law_metrics(report, arguments.metrics)
     print(json.dumps(msgspec.to_builtins(report), indent=2) if arguments.json else "\n".join(show(report)))
     if report.differences:
         raise DataError(

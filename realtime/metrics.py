@@ -43,9 +43,15 @@ class WorkerMetrics:
         self._fenced = Counter(
             "lambent_worker_fenced", "Batches void because another worker was first.", registry=registry
         )
-        self._failures = Gauge(
+        self._missed = Counter(
+            "lambent_worker_merge_misses",
+            "Users answered without their published profile, which is newer than the event or older than a reset, by batch.",
+            registry=registry,
+        )
+        self._failures = Counter(
             "lambent_worker_model_failures", "Failures of models by kind.", ["kind"], registry=registry
         )
+        self._failed: Tally[str] = Tally()
         self._size = Histogram(
             "lambent_worker_batch_events",
             "Entries of a batch.",
@@ -61,8 +67,10 @@ class WorkerMetrics:
         self._latency = Histogram(
             "lambent_worker_latency_seconds", "From the log to a readable intent.", buckets=_SECONDS, registry=registry
         )
-        self._lag = Gauge(
-            "lambent_worker_lag_ms", "Age of the newest committed entry when it was committed.", registry=registry
+        self.cutoff_s = Gauge(
+            "lambent_worker_profiles_cutoff_timestamp_seconds",
+            "Cut-off of the newest publish, in seconds since 1970; 0: none, or of files alone.",
+            registry=registry,
         )
         self.partitions = Gauge("lambent_worker_partitions", "Partitions held.", registry=registry)
 
@@ -75,13 +83,14 @@ class WorkerMetrics:
         duplicates: int,
         dead: int,
         unreadable: int,
+        missed: int,
         rejected: Tally[str],
         answered_ms: list[int],
     ) -> None:
         """Count a batch that has just been committed; ``answered_ms`` are its intents' ingest times."""
         now_ms = time.time() * 1000
         self.tally.update(entries=entries, events=applied, late=late, duplicates=duplicates, dead=dead, batches=1)
-        self.tally["unreadable_profiles"] += unreadable
+        self.tally.update(unreadable_profiles=unreadable, merge_misses=missed)
         self.rejected_by.update(rejected)
         for counter, n in (
             (self._events, applied),
@@ -89,6 +98,7 @@ class WorkerMetrics:
             (self._duplicates, duplicates),
             (self._dead, dead),
             (self._unreadable, unreadable),
+            (self._missed, missed),
         ):
             counter.inc(n)
         for reason, n in rejected.items():
@@ -97,8 +107,6 @@ class WorkerMetrics:
         for ingest_ms in answered_ms:
             self.latencies_ms.append(now_ms - ingest_ms)
             self._latency.observe((now_ms - ingest_ms) / 1000)
-        if answered_ms:
-            self._lag.set(now_ms - answered_ms[-1])
 
     def fenced(self) -> None:
         """Count a batch that another worker made void."""
@@ -106,9 +114,10 @@ class WorkerMetrics:
         self._fenced.inc()
 
     def models(self, failures: Tally[str]) -> None:
-        """Show the failures of models."""
-        for kind, n in failures.items():
-            self._failures.labels(kind).set(n)
+        """Count the failures of models; ``failures`` are all since the start."""
+        for kind, n in (failures - self._failed).items():
+            self._failures.labels(kind).inc(n)
+        self._failed = Tally(failures)
 
     def report(self) -> dict[str, Any]:
         """What the worker did: counts, and exact percentiles over its last ``KEPT_LATENCIES`` answers."""
@@ -116,7 +125,7 @@ class WorkerMetrics:
         p50, p99 = np.percentile(latencies, [50, 99]).round(3).tolist()
         edges = [0.0, *UPPER_MS, max(float(latencies.max()), UPPER_MS[-1]) + 1]
         counts = np.histogram(latencies, edges)[0].tolist() if self.latencies_ms else [0] * (len(edges) - 1)
-        names = ("events", "duplicates", "late", "dead", "unreadable_profiles", "fenced", "batches")
+        names = ("events", "duplicates", "late", "dead", "unreadable_profiles", "merge_misses", "fenced", "batches")
         return {
             **{name: self.tally[name] for name in names},
             "rejected": dict(self.rejected_by),

@@ -38,6 +38,7 @@ class Outcome:
         intents: intents of events that are not late, in the batch's order, with their partitions.
         applied, late, duplicates: how many events; the late ones are applied too.
         unreadable: how many users were answered without their profile, which this version cannot read.
+        missed: the same where the profile is newer than the event, or older than a reset.
     """
 
     records: dict[str, bytes] = dataclasses.field(default_factory=dict)
@@ -46,6 +47,7 @@ class Outcome:
     late: int = 0
     duplicates: int = 0
     unreadable: int = 0
+    missed: int = 0
 
 
 class Processor:
@@ -122,7 +124,7 @@ class Processor:
         outcome = Outcome(applied=len(fresh), late=int(kept["late"].sum()), duplicates=len(events) - len(fresh))
         records = write_users(self.features, known, state, self.tile_ms, floor_ms)
         names = list(users)
-        outcome.unreadable = len(known.unreadable)
+        outcome.unreadable, outcome.missed = len(known.unreadable), known.missed
         self._tell(known.unreadable)
         outcome.records = {names[row]: records[row] for row in changed}
         outcome.intents = self._intents(said, [events[i] for i in fresh], user[fresh], known, state)

@@ -39,6 +39,7 @@ class Users:
         running: for each user the running tile, or None.
         base: [n] the profile with the older tiles since its cut-off.
         unreadable: for each profile that this version cannot read, why; its user is one without a profile.
+        missed: how many users have a profile that was left out: it is newer than the event, or older than a reset.
     """
 
     fixed: NDArray[np.void]
@@ -48,6 +49,7 @@ class Users:
     running: list[tuple[int, Profiles] | None]
     base: Profiles
     unreadable: list[str] = dataclasses.field(default_factory=list)
+    missed: int = 0
 
 
 def read_users(features: FeatureSet, values: Sequence[bytes | None], first_ms: Rows) -> Users:
@@ -67,11 +69,14 @@ def read_users(features: FeatureSet, values: Sequence[bytes | None], first_ms: R
     reset_ms = records.fixed["reset_ms"]
     # A cut-off of 0 is that of a history from files alone: its profile counts like any other.
     unused = (cutoff_ms > first_ms) | ((reset_ms > 0) & (cutoff_ms <= reset_ms))
+    stored = np.array([value is not None for value in values[0::2]], bool)
     features.profile.forget(profiles, unused)
     cutoff_ms[cutoff_ms > first_ms] = 0
     older, running = _split(records.tiles, cutoff_ms)
     merge_tiles(features, profiles, older, cutoff_ms)
-    return Users(records.fixed, records.recent, cutoff_ms, older, running, profiles, unreadable)
+    return Users(
+        records.fixed, records.recent, cutoff_ms, older, running, profiles, unreadable, int((unused & stored).sum())
+    )
 
 
 def _read_profiles(features: FeatureSet, values: Sequence[bytes | None]) -> tuple[Profiles, Rows, list[str]]:

@@ -55,6 +55,7 @@ class Worker:
         batch_entries: int = BATCH_ENTRIES,
     ) -> None:  # fmt: skip
         from realtime.batch import Gate
+        from realtime.lag_metrics import LagCollector
         from realtime.metrics import WorkerMetrics
         from realtime.partitions import LEASE_MS, Partitions
         from realtime.predict import Models
@@ -62,6 +63,7 @@ class Worker:
 
         self.store, self.meta, self._batch_entries = store, meta, batch_entries
         self.metrics = WorkerMetrics()
+        LagCollector(self.metrics.registry, "worker", store, lambda: list(self.partitions.held))
         self.models = Models(features, load)
         name = name or f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}"
         wanted = range(meta.partitions) if partitions is None else partitions
@@ -169,6 +171,7 @@ class Worker:
             duplicates=outcome.duplicates,
             dead=sum(len(given_up) for given_up in batch.dead.values()),
             unreadable=outcome.unreadable,
+            missed=outcome.missed,
             rejected=batch.rejected,
             answered_ms=answered,
         )
@@ -192,7 +195,9 @@ class Worker:
         if now_s >= self._floor_due_s:
             self._floor_due_s = now_s + FLOOR_EVERY_S
             meta = self.store.meta()
-            self._floor_ms = meta.floor_ms if meta else self._floor_ms
+            if meta is not None:
+                self._floor_ms = meta.floor_ms
+                self.metrics.cutoff_s.set(meta.cutoff_ms / 1000)
             self.models.keep([own.control for own in self.partitions.held.values()])
 
     def _leave(self) -> None:

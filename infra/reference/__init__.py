@@ -13,6 +13,7 @@ from infra.reference.events import events_page
 from infra.reference.features import features_page
 from infra.reference.http import http_page
 from infra.reference.keys import keys_page
+from infra.reference.metrics import metrics_page
 from infra.reference.settings import settings_page
 from infra.reference.tables import tables_page
 from infra.reference.taxonomy import taxonomy_page
@@ -24,6 +25,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "http": http_page,
     "redis": redis_page,
     "keys": keys_page,
+    "metrics": metrics_page,
     "tables": tables_page,
     "features": features_page,
     "taxonomy": taxonomy_page,

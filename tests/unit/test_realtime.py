@@ -128,7 +128,7 @@ def test_the_report_holds_exact_percentiles_and_a_whole_histogram() -> None:
     metrics = WorkerMetrics()
     now_ms = int(time.time() * 1000)
     metrics.committed(
-        entries=3, applied=3, late=0, duplicates=0, dead=0, unreadable=0, rejected=Counter(),
+        entries=3, applied=3, late=0, duplicates=0, dead=0, unreadable=0, missed=0, rejected=Counter(),
         answered_ms=[now_ms - 7, now_ms - 7, now_ms - 90_000],
     )  # fmt: skip
     report = metrics.report()
