@@ -105,3 +105,17 @@ def lists(values: np.ndarray, lengths: np.ndarray) -> pa.Array:
 
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))
+
+
+def batch_of(columns: Mapping[str, Any], declared: Mapping[str, str]) -> pa.RecordBatch:
+    """Columns as Arrow, of the types that are declared."""
+    import pyarrow as pa
+
+    arrays = [_typed(columns[name], kind) for name, kind in arrow_types(declared).items()]
+    return pa.RecordBatch.from_arrays(arrays, names=list(declared))
+
+
+def _typed(column: Any, kind: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    return column.cast(kind) if isinstance(column, pa.Array) else pa.array(column, kind)

@@ -2,36 +2,33 @@
 
 Each task folds whole users with ``lambent.training``. The split is by the time at which sessions start. Left out, and
 counted by reason: sessions of users whom ``lambent.traffic`` flags (it has seen the whole snapshot, so that what a user did
-later counts too), those longer than ``MAX_EVENTS``, and those that an event can still join.
+later counts too), those longer than ``MAX_EVENTS``, and those that an event can still join (``training_parts``).
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from lambent.encoding import Events
 from lambent.features import FeatureSet, feature_set
-from lambent.sessions import GAP_MS, IN_LOG_ORDER
 from lambent.settings import Settings
 from lambent.tables import CATALOGUE, EVENTS, TRAINING_COLUMNS, TRAINING_SESSIONS
-from lambent.traffic import KINDS, SHOPPER, Rules
-from lambent.training import SessionRows, is_held_out, session_rows, session_spans
+from lambent.traffic import Rules
+from lambent.training import SessionRows, is_held_out, session_rows
 from lambent.utc import parse_time
 from spark_jobs.commits import Metadata, load_table, open_table
 from spark_jobs.facts import take_told, users_of, with_spans
-from spark_jobs.histories import Histories, fold_histories, in_log_order, whole_histories
+from spark_jobs.histories import in_log_order, whole_histories
 from spark_jobs.report import Report, Stopwatch, keep, run_job
-from spark_jobs.rows import arrow_types, lists
+from spark_jobs.rows import batch_of, lists
 from spark_jobs.session import spark_session
 from spark_jobs.shown import InForce, show_days, with_days
 from spark_jobs.snapshot import Snapshot, choose, configure, encoded, included
+from spark_jobs.training_parts import PARTS, Cuts, count_sessions, find_cuts, kinds_of, parts_of, spans_of
 from spark_jobs.written import Made, Target, write_by_tasks
 
 if TYPE_CHECKING:
@@ -40,56 +37,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 JOB = "training_sessions"
-MAX_EVENTS = 1_000
-TRAIN_SHARE, VALIDATION_SHARE = 0.70, 0.15
-PARTS = ("train", "validation", "test")
-FLAGGED = "_traffic"
-"""Behind a flagged user's kind: why the session is left out."""
-SPAN_COLUMNS = {
-    "start_ms": "int64",
-    "end_ms": "int64",
-    "wanted": "bool",  # neither flagged nor too long
-}
-"""What the cuts depend on: known before rows are made, which are a hundred times as large."""
 TOLD = ("user", "start_ms", "length", "split")
 """Columns whose least and largest value of each file readers find in the table's log."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Cuts:
-    """Where the parts begin and sessions end.
-
-    Attributes:
-        newest_ms: the newest time that any user's clock shows.
-        validation_ms, test_ms: quantiles of the starts of the sessions that are not left out.
-    """
-
-    newest_ms: int
-    validation_ms: int
-    test_ms: int
-
-
 # --- one task: users' events to session rows ---------------------------------------------------------------------------
-
-
-def parts_of(rows: SessionRows, kinds: NDArray[np.int8], held_out: NDArray[np.bool_], cuts: Cuts) -> NDArray[np.str_]:
-    """[sessions] names of ``PARTS``, or why the session is left out.
-
-    Args:
-        rows: the sessions.
-        kinds: [sessions] of their users, codes of ``traffic.KINDS``.
-        held_out: [sessions] whether their users are.
-        cuts: where parts begin.
-    """
-    conditions = {
-        **{kind + FLAGGED: kinds == code for code, kind in enumerate(KINDS) if code != SHOPPER},
-        "too_long": rows.length > MAX_EVENTS,
-        "open": rows.end_ms + GAP_MS >= cuts.newest_ms,
-        "test": rows.start_ms >= cuts.test_ms,
-        "held_out_early": held_out,
-        "validation": rows.start_ms >= cuts.validation_ms,
-    }
-    return np.select(list(conditions.values()), list(conditions), "train")
 
 
 def made_of(rows: SessionRows, names: pa.Array, kinds: NDArray[np.int8], cuts: Cuts) -> Made:
@@ -164,58 +116,7 @@ def steps_of(first: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.
     return np.repeat(first - begins, length) + np.arange(length.sum())
 
 
-def batch_of(columns: Mapping[str, Any], declared: Mapping[str, str]) -> pa.RecordBatch:
-    """Columns as Arrow, of the types that are declared."""
-    import pyarrow as pa
-
-    arrays = [_typed(columns[name], kind) for name, kind in arrow_types(declared).items()]
-    return pa.RecordBatch.from_arrays(arrays, names=list(declared))
-
-
-def _typed(column: Any, kind: pa.DataType) -> pa.Array:
-    import pyarrow as pa
-
-    return column.cast(kind) if isinstance(column, pa.Array) else pa.array(column, kind)
-
-
-def count_sessions(rows: SessionRows, kinds: NDArray[np.int8], parts: NDArray[np.str_]) -> dict[str, int]:
-    """How many sessions there are by part; of those that are flagged also how many users and events."""
-    counts = dict(zip(*np.unique(parts, return_counts=True), strict=True))
-    for code, kind in enumerate(KINDS):
-        if code != SHOPPER and (kinds == code).any():
-            events = rows.length[kinds[rows.user] == code].sum()
-            counts |= {f"{kind}{FLAGGED}_users": (kinds == code).sum(), f"{kind}{FLAGGED}_events": events}
-    return {str(name): int(count) for name, count in counts.items()}
-
-
 # --- pure DataFrame functions ------------------------------------------------------------------------------------------
-
-
-def spans_of(events: DataFrame, features: FeatureSet, rules: Rules) -> DataFrame:
-    """All sessions, ended or not, as ``SPAN_COLUMNS``.
-
-    Args:
-        events: distinct events of ``tables.EVENT_COLUMNS``, those of the snapshot.
-        features: the declarations.
-        rules: what is no shopper's traffic.
-    """
-
-    def fold(histories: Histories) -> pa.RecordBatch:
-        seen = histories.events()
-        shopper = kinds_of(histories, seen, rules) == SHOPPER
-        user, start_ms, end_ms, length = session_spans(histories.user, seen)
-        wanted = shopper[user] & (length <= MAX_EVENTS)
-        return batch_of({"start_ms": start_ms, "end_ms": end_ms, "wanted": wanted}, SPAN_COLUMNS)
-
-    rows = encoded(events, features.taxonomy, is_test=rules.test.sql())
-    # Without the ids, half of the bytes: what they alone tell apart is of a file, and happened at one time.
-    order = [name for name in IN_LOG_ORDER if name != "event_id"]
-    return fold_histories(rows.select(*order, "t_ms", "is_test"), SPAN_COLUMNS, fold)
-
-
-def kinds_of(histories: Histories, seen: Events, rules: Rules) -> NDArray[np.int8]:
-    """[users] codes of ``traffic.KINDS``."""
-    return rules.flag(histories.user, seen["t_ms"], histories.rows.column("is_test").to_numpy())
 
 
 def rows_of(
@@ -235,21 +136,6 @@ def rows_of(
     rows = encoded(events, features.taxonomy, is_test=rules.test.sql())
     rows = rows if catalogue is None else with_days(rows, catalogue)
     return in_log_order(rows if users is None else with_spans(rows, users, features))
-
-
-def find_cuts(spans: pa.Table) -> Cuts | None:
-    """Where parts begin; None where there is no session that has a part.
-
-    Args:
-        spans: of all sessions, 17 bytes each.
-    """
-    start_ms, end_ms, wanted = (spans.column(name).to_numpy() for name in SPAN_COLUMNS)
-    newest_ms = int(end_ms.max(initial=0))
-    starts_ms = np.sort(start_ms[wanted & (end_ms + GAP_MS < newest_ms)])
-    if not len(starts_ms):
-        return None
-    at = [math.ceil(share * len(starts_ms)) - 1 for share in (TRAIN_SHARE, TRAIN_SHARE + VALIDATION_SHARE)]
-    return Cuts(newest_ms, *starts_ms[at].tolist())
 
 
 # --- one run -----------------------------------------------------------------------------------------------------------

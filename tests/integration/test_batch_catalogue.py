@@ -22,7 +22,7 @@ from lambent.events import Event
 from lambent.features import shop_features
 from lambent.settings import Settings
 from lambent.tables import CATALOGUE, CATALOGUE_COLUMNS, EVENTS, TRAINING_COLUMNS
-from spark_jobs import catalogue, training_sessions
+from spark_jobs import catalogue, training_parts, training_sessions
 from spark_jobs.catalogue_publish import publish_catalogue
 from spark_jobs.catalogue_rows import DAY_MS, SUMS_DTYPE, day_of, to_arrow
 from spark_jobs.commits import append, ddl, replace_days
@@ -147,7 +147,7 @@ def assert_training_shows(spark: SparkSession, settings: Settings, log: Log) -> 
     """Each event of a file is shown with what was known at the start of its day, and nothing of that day or later."""
     events, table = (spark.read.format("delta").load(settings.table(name)) for name in (EVENTS, CATALOGUE))
     rows = training_sessions.rows_of(events, FEATURES, rules := settings.load_traffic(), table)
-    cuts = training_sessions.Cuts(newest_ms=2**62, validation_ms=0, test_ms=0)
+    cuts = training_parts.Cuts(newest_ms=2**62, validation_ms=0, test_ms=0)
     fold = training_sessions.folding(FEATURES, rules, cuts, InForce())
     made = rows.mapInArrow(lambda batches: (one for own in fold(batches) for one in own.groups), ddl(TRAINING_COLUMNS))
     sessions = made.collect()
