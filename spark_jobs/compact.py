@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spark_jobs.builds import Built, lineage
 from spark_jobs.by_file import file_numbers, files_of
 from spark_jobs.commits import count_rows, need_table
-from spark_jobs.newest import NewestRows, counting
+from spark_jobs.newest import NewestRows, Stamps
 from spark_jobs.profile_rows import file_batches
 from spark_jobs.written import Made, Target, write_by_tasks
 
@@ -61,10 +61,10 @@ def compact(spark: SparkSession, target: Target, table: DeltaTable, built: Built
     write_by_tasks(file_numbers(spark, target.path, version), make, target, said, version=version)
 
 
-def _counting_rows(file: Any, target: Target, several: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def _counting_rows(file: Any, target: Target, several: Stamps) -> Iterator[pa.RecordBatch]:
     names = list(target.columns)
     for batch in file_batches(file, names, None, GROUP_ROWS):
-        yield batch.filter(counting(batch, several)).select(names).cast(target.schema)
+        yield several.counting(batch).select(names).cast(target.schema)
 
 
 def regrouped(files: Iterable[Iterable[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:

@@ -13,6 +13,8 @@ import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from spark_jobs.builds import Built
 from spark_jobs.profile_rows import row_batches
 from spark_jobs.snapshot import Snapshot
@@ -36,26 +38,51 @@ def is_later(snapshot: Snapshot) -> Any:
     return functools.reduce(operator.or_, later)
 
 
-def keys_of(rows: pa.Table) -> pa.RecordBatch:
-    """``KEY`` of rows."""
-    import pyarrow as pa
+@dataclasses.dataclass(frozen=True)
+class Stamps:
+    """The newest row of each of some users.
 
-    return pa.RecordBatch.from_arrays([rows.column(name).combine_chunks() for name in KEY], names=list(KEY))
+    Attributes:
+        rows: ``KEY``, a row a user.
+    """
 
+    rows: pa.RecordBatch
 
-def stamped(batch: pa.RecordBatch, stamps: pa.RecordBatch) -> pa.Array:
-    """Whether each row is the one that ``stamps`` (``KEY``, a row a user) names of its user; null where it names none."""
-    import pyarrow.compute as pc
+    @classmethod
+    def of(cls, rows: pa.Table) -> Stamps:
+        """Those of rows with ``KEY``."""
+        import pyarrow as pa
 
-    place = pc.index_in(batch.column("user"), stamps.column("user"))
-    return functools.reduce(pc.and_, (pc.equal(batch.column(name), stamps.column(name).take(place)) for name in STAMP))
+        arrays = [rows.column(name).combine_chunks() for name in KEY]
+        return cls(pa.RecordBatch.from_arrays(arrays, names=list(KEY)))
 
+    def __len__(self) -> int:
+        return int(self.rows.num_rows)
 
-def counting(batch: pa.RecordBatch, several: pa.RecordBatch) -> pa.Array:
-    """Whether each row counts: of a user who is not in ``several`` (``KEY`` of the newest rows) there is no other one."""
-    import pyarrow.compute as pc
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Stamps, (self.rows,)  # without the hashes, which a task makes in less time than it would read them
 
-    return pc.fill_null(stamped(batch, several), True)
+    @functools.cached_property
+    def _places(self) -> Any:
+        """Where each user is: hashed once, where Arrow's own lookup would hash all of them for each batch."""
+        import pandas as pd
+
+        return pd.Index(self.rows.column("user").to_pylist(), dtype=object)
+
+    def name(self, batch: pa.RecordBatch, *, others: bool) -> pa.Array:
+        """Whether each row of a batch with ``KEY`` is the one of its user; ``others`` where the user is none of these."""
+        import pyarrow as pa
+
+        if not len(self):
+            return pa.repeat(others, batch.num_rows)
+        place = self._places.get_indexer(batch.column("user").to_pylist())
+        same = [batch.column(key).to_numpy() == self.rows.column(key).to_numpy()[place] for key in STAMP]
+        return pa.array(np.where(place < 0, others, np.logical_and.reduce(same)))
+
+    def counting(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows that count, where of a user who is none of these there is no other row."""
+        named = self.name(batch, others=True)
+        return batch if named.true_count == len(named) else batch.filter(named)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +92,12 @@ class NewestRows:
     Attributes:
         rows: of the version, a dataset.
         since: only rows that changed after this snapshot, from which the version was reached; None: all.
-        several: ``KEY`` of the newest row of users of whom there may be several.
+        several: the newest row of users of whom there may be several.
     """
 
     rows: Any
     since: Snapshot | None
-    several: pa.RecordBatch
+    several: Stamps
 
     @classmethod
     def of(cls, table: DeltaTable, built: Built, since: Snapshot | None = None) -> NewestRows:
@@ -79,13 +106,13 @@ class NewestRows:
         appended = is_later(max(built.whole, since or built.whole, key=dataclasses.astuple))
         keys = rows.to_table(columns=list(KEY), filter=appended)
         newest = keys.group_by("user").aggregate([(name, "max") for name in STAMP])
-        return cls(rows, since, keys_of(newest.rename_columns(KEY)))
+        return cls(rows, since, Stamps.of(newest.rename_columns(KEY)))
 
     def batches(self, names: Sequence[str], most: int) -> Iterator[pa.RecordBatch]:
         """Columns, those of ``KEY`` among them, of at most so many rows together; batches may be empty."""
         condition = None if self.since is None else is_later(self.since)
         for batch in row_batches(self.rows, names, condition, most):
-            yield batch.filter(counting(batch, self.several)) if len(self.several) else batch
+            yield self.several.counting(batch)
 
     def count(self) -> int:
         """How many there are."""

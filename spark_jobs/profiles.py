@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lambent.codec import unpack
 from lambent.features import FeatureSet, feature_set
 from lambent.fold import fold_profiles
 from lambent.profile import Profiles
@@ -22,12 +23,12 @@ from spark_jobs.commits import count_rows, load_table, need_table, open_table
 from spark_jobs.compact import compact_if_due
 from spark_jobs.facts import Told, find_told, take_told, with_facts
 from spark_jobs.histories import Histories, in_log_order, whole_histories
-from spark_jobs.newest import KEY, STAMP, NewestRows, keys_of
+from spark_jobs.newest import KEY, STAMP, NewestRows, Stamps
 from spark_jobs.profile_rows import to_arrow
 from spark_jobs.report import Report, Stopwatch, keep, run_job
 from spark_jobs.session import spark_session
 from spark_jobs.snapshot import Snapshot, added_since, choose, configure, encoded, included, is_vacuumed
-from spark_jobs.touched import BASE, base_dtype, base_rows, find_new, find_touched
+from spark_jobs.touched import BASE, base_rows, find_new, find_touched
 from spark_jobs.written import Made, Target, write_by_tasks
 
 if TYPE_CHECKING:
@@ -85,8 +86,8 @@ def _fold(features: FeatureSet, histories: Histories) -> tuple[Profiles, np.ndar
     is_event = histories.rows.column("source").to_numpy() != BASE
     if not is_event.all():
         starts, histories = histories.where(~is_event), histories.where(is_event)
-        found = np.frombuffer(b"".join(starts.rows.column("base").to_pylist()), base_dtype(features))
-        base[starts.user], source[starts.user] = found["profile"], found["source"]
+        base[starts.user] = unpack(features.profile, starts.rows.column("base").to_pylist(), double=True)
+        source[starts.user] = starts.rows.column("base_source").to_numpy()
     if told is not None:
         base["fact"][told.user] = told.codes
     np.maximum.at(source, histories.user, histories.rows.column("source").to_numpy())
@@ -145,7 +146,7 @@ def write_touched(
         again = hint(new.sparkSession.createDataFrame(anew.select(["user"])))
         new = new.join(again, "user", "left_anti").unionByName(events.join(again, "user", "left_semi"))
         facts = facts if told is None else told.changed.unionByName(told.facts.join(again, "user", "left_semi"))
-    base = base_rows(new.sparkSession, path, built.version, keys_of(known.filter(~pc.field("anew"))), features)
+    base = base_rows(new.sparkSession, path, built.version, Stamps.of(known.filter(~pc.field("anew"))), features)
     said = snapshot.metadata(features.hash) | built.goes_on(built.superseded + known.num_rows)
     write_by_tasks(
         rows_of(new, features, base, facts),
