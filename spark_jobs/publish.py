@@ -8,8 +8,8 @@ a row that stays is a key that stays. Old and new value of a key both keep the l
 forwards or back, already answers right.
 
 Where the store says that it holds a build that this one went on from, only rows that changed since are read and written.
-Everywhere else (a rollback, rows that were all made anew, a store that was wiped, another table, a rollback that died
-half-way) every key is compared with its row, and keys of users who are in no row are deleted.
+A store without profiles is given all rows. Everywhere else (a rollback, rows that were all made anew, another table, a
+rollback that died half-way) every key is compared with its row, and keys of users who are in no row are deleted.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Publication:
     deleted: int = 0
 
     def write_all(self) -> None:
-        """Write the rows, which are those that changed."""
+        """Write the rows: those that changed, or all where the store has none."""
         if self.dry_run:
             self.written = self.rows.count()
             return
@@ -94,7 +94,9 @@ class Publication:
         aggregates = (one.name for one in self.features.profile.aggregates)
         names = ["clock_ms", *aggregates, *KEY]
         with Progress("publishing", total=self.rows.count(), unit="users") as bar:
-            for users, values in one_ahead(map(self._encoded, self.rows.batches(names, BATCH_USERS))):
+            # A batch is read while the one before it is encoded, and that one before it written.
+            read = one_ahead(self.rows.batches(names, BATCH_USERS))
+            for users, values in one_ahead(map(self._encoded, read)):
                 yield users, values
                 bar.update(len(users))
 
@@ -168,7 +170,7 @@ def _idle() -> None:
 def _run(run: Publication, table: DeltaTable, built: Built, *, goes_on: bool, facts: dict[str, Any]) -> None:
     if not run.dry_run:
         shop.begin(run.store, built.version, goes_on=goes_on)
-    if goes_on:
+    if goes_on or shop.is_bare(run.store):
         run.write_all()
     else:
         run.write_different()

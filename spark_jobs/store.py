@@ -112,6 +112,11 @@ def keys_of(users: Iterable[str], partitions: int) -> set[str]:
     return {keys.profile(keys.partition(user, partitions), user) for user in users}
 
 
+def is_bare(store: redis.Redis) -> bool:
+    """Whether the store has no profile key."""
+    return next(store.scan_iter(match=keys.profile_pattern(), count=SCANNED), None) is None
+
+
 def profile_keys(store: redis.Redis, at_once: int) -> Iterator[dict[str, str]]:
     """User by profile key, of all profile keys of the store."""
     found = store.scan_iter(match=keys.profile_pattern(), count=SCANNED)
