@@ -62,9 +62,10 @@ class Bench:
         return full.seconds
 
     def going_on(self, full_s: float) -> None:
-        """Builds after a few more events."""
+        """Builds after a few more events, each of the day that follows."""
         for number, share in enumerate(SHARES, start=1):
-            write_events(self.settings.table(EVENTS), int(self.events * share), self.users, (60, 61), seed=number)
+            days = (59 + number, 60 + number)
+            write_events(self.settings.table(EVENTS), int(self.events * share), self.users, days, seed=number)
             run = self.job("spark_jobs.profiles")
             touched = json.loads(run.output.splitlines()[-1])["users_touched"]
             self.add(f"build after {share:.1%} new events / full build", run.seconds / full_s, "×",
