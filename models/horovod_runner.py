@@ -114,17 +114,14 @@ def run_on_spark(
 
     # Horovod would import TensorFlow in one more process to ask it for Gloo: seconds. A rank without Gloo says so too.
     launch.gloo_built = lambda verbose=False: True
-    spark = slots(processes, settings)
     environment = {**os.environ, **RANK_ENVIRONMENT}
-    try:
-        results: Sequence[Any] = horovod.spark.run(
-            function, args=arguments, num_proc=processes, use_gloo=True, env=environment,
-            start_timeout=START_TIMEOUT_S, verbose=0, stdout=sys.stderr, stderr=sys.stderr,
-        )  # fmt: skip
-    except Exception as error:
-        raise ModelError(
-            f"Training in {processes} processes failed: {error}", "The ranks' traces are above."
-        ) from error
-    finally:
-        spark.stop()
+    with slots(processes, settings):
+        try:
+            results: Sequence[Any] = horovod.spark.run(
+                function, args=arguments, num_proc=processes, use_gloo=True, env=environment,
+                start_timeout=START_TIMEOUT_S, verbose=0, stdout=sys.stderr, stderr=sys.stderr,
+            )  # fmt: skip
+        except Exception as error:
+            cause = f"Training in {processes} processes failed: {error}"
+            raise ModelError(cause, "The ranks' traces are above.") from error
     return list(results)

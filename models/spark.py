@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,25 @@ FACTS = Path(sys.prefix) / "lambent-setup.json"
 """Where ``make setup`` has written which Java and which jars to use."""
 
 
-def slots(processes: int, settings: Settings) -> Any:
-    """A session with a slot for each of ``processes``. What ``spark-submit`` was told wins over what is said here."""
+@contextlib.contextmanager
+def slots(processes: int, settings: Settings) -> Iterator[None]:
+    """The running session, or a new one with a slot for each of ``processes``, which ends with the block.
+
+    What ``spark-submit`` was told wins over what is said here.
+    """
+    from pyspark.sql import SparkSession
+
+    if SparkSession.getActiveSession() is not None:
+        yield
+        return
+    spark = _start(processes, settings)
+    try:
+        yield
+    finally:
+        spark.stop()
+
+
+def _start(processes: int, settings: Settings) -> Any:
     from pyspark import SparkConf
     from pyspark.sql import SparkSession
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,7 +11,11 @@ import pytest
 from lambent.settings import Settings, load_settings
 from models.dataset import TrainingTable
 from models.horovod_runner import RANK_ENVIRONMENT, SingleProcess, run_on_spark, run_single
+from models.spark import slots
 from tests.model_tables import FEATURES, simulated_events, training_table, write_training_table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 pytestmark = [pytest.mark.integration, pytest.mark.spark, pytest.mark.slow]
 
@@ -110,3 +114,9 @@ def test_a_world_of_one_has_the_interface_of_horovods() -> None:
     world.broadcast([])
     assert world.sum_tensors(["a", "b"]) == ["a", "b"]
     assert world.sum_array(np.array([1.0, 2.0])).tolist() == [1.0, 2.0]
+
+
+def test_a_session_that_was_there_before_a_training_is_there_after_it(spark: SparkSession, settings: Settings) -> None:
+    with slots(2, settings):
+        pass
+    assert spark.range(3).count() == 3
