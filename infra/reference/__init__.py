@@ -11,7 +11,7 @@ from infra.reference.commands import cli_page
 from infra.reference.contract import redis_page
 from infra.reference.events import events_page
 from infra.reference.features import features_page
-from infra.reference.http import http_page
+from infra.reference.http_api import http_page
 from infra.reference.keys import keys_page
 from infra.reference.metrics import metrics_page
 from infra.reference.settings import settings_page
