@@ -95,6 +95,7 @@ def test_a_lost_reply_to_a_commit_is_settled_by_the_position(rig: Rig) -> None:
     rig.feed_now(events_of(5, 30))
     end = in_background(worker.run)
     wait_until(lambda: rig.store.positions(rig.last) == list(rig.last.values()))
+    wait_until(lambda: worker.metrics.tally["batches"] > 0)  # the position moves before the worker knows that it did
     end()
     rig.check()
     assert worker.metrics.tally["events"] == 30
