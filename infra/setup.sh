@@ -109,6 +109,9 @@ print(json.dumps({"java_home": sys.argv[1], "jars": jars}, indent=2))
 PY
 }
 
+# What is compiled, as lambent.compiled names it.
+fold_sources=(lambent/{compiled,kernel,monoid,packing,views,sessions,encoding,aggregates,catalogue}.py)
+
 compile_fold() {
     .venv/bin/python -c 'import lambent.compiled' &&
         printf '%s' "$1" >.venv/.fold-stamp
@@ -133,7 +136,7 @@ flock 9
 
 python=$(find_python) || die "Python 3.11 or 3.12 is missing. Install it, or name it: PYTHON=/path/to/python3.12"
 # A venv holds absolute paths, so the checkout's own place is part of what it was made from.
-key=$({ "$python" -VV; printf '%s\n' "$python" "$PWD"; cat infra/{setup.sh,jars.py,uv.txt} lambent/{compiled,kernel,monoid,packing,views,sessions,encoding,aggregates,catalogue}.py spark_jobs/archive.py requirements.lock pyproject.toml; } | digest)
+key=$({ "$python" -VV; printf '%s\n' "$python" "$PWD"; cat infra/{setup.sh,jars.py,uv.txt} "${fold_sources[@]}" spark_jobs/archive.py requirements.lock pyproject.toml; } | digest)
 if is_stamped .venv/.setup-stamp "$key" && has_class_archive; then
     exit 0
 fi
@@ -166,7 +169,7 @@ is_stamped .venv/.sync-stamp "$sync_key" ||
 project_key=$({ printf '%s\n' "$sync_key"; cat pyproject.toml; } | digest)
 is_stamped .venv/.project-stamp "$project_key" || step "Lambent into .venv, editable" install_project "$project_key"
 
-fold_key=$({ printf '%s\n' "$project_key"; cat lambent/{compiled,kernel,monoid,packing,views,sessions,encoding,aggregates,catalogue}.py; } | digest)
+fold_key=$({ printf '%s\n' "$project_key"; cat "${fold_sources[@]}"; } | digest)
 is_stamped .venv/.fold-stamp "$fold_key" || step "the fold into machine code" compile_fold "$fold_key"
 
 jars_key=$({ cat infra/jars.py; grep -E '^(pyspark|delta-spark)==' requirements.lock; } | digest)
