@@ -10,7 +10,7 @@ import base64
 import binascii
 import dataclasses
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 SLOTS = 16384
@@ -109,6 +109,14 @@ def pseudonym(raw_id: str, key: bytes) -> str:
 def partition(user: str, partitions: int) -> int:
     """A visitor's partition: Redis Cluster's own key slot (CRC16/XMODEM mod 16384) mod P."""
     return binascii.crc_hqx(user.encode(), 0) % SLOTS % partitions
+
+
+def by_partition(users: Sequence[str], partitions: int) -> dict[int, list[int]]:
+    """The places of each partition's users in the list: their keys lie in one slot, so one command can read or set them."""
+    found: dict[int, list[int]] = {}
+    for place, user in enumerate(users):
+        found.setdefault(partition(user, partitions), []).append(place)
+    return found
 
 
 @_family(

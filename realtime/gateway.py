@@ -56,9 +56,7 @@ class Gateway:
 
     async def intents(self, users: Sequence[str]) -> list[bytes | None]:
         """The newest intent of each user, as JSON; None where there is none. One command a partition, one round trip."""
-        rows: dict[int, list[int]] = {}
-        for row, user in enumerate(users):
-            rows.setdefault(keys.partition(user, self.partitions), []).append(row)
+        rows = keys.by_partition(users, self.partitions)
         replies = await self._pipe([("MGET", *(keys.intent(p, users[row]) for row in own)) for p, own in rows.items()])
         found: list[bytes | None] = [None] * len(users)
         for own, values in zip(rows.values(), replies, strict=True):

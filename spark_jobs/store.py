@@ -77,17 +77,9 @@ def meet_store(store: redis.Redis, settings: Settings, *, create: bool = True) -
 # --- the profile keys --------------------------------------------------------------------------------------------------
 
 
-def by_partition(users: Sequence[str], partitions: int) -> dict[int, list[int]]:
-    """The places of each partition's users: their keys lie in one slot, so one command can read or set them."""
-    found: dict[int, list[int]] = {}
-    for place, user in enumerate(users):
-        found.setdefault(keys.partition(user, partitions), []).append(place)
-    return found
-
-
 def stored_profiles(store: redis.Redis, partitions: int, users: Sequence[str]) -> list[bytes | None]:
     """[n] what the users' profile keys hold."""
-    places = by_partition(users, partitions)
+    places = keys.by_partition(users, partitions)
     pipeline = store.pipeline(transaction=False)
     for p, own in places.items():
         pipeline.mget([keys.profile(p, users[place]) for place in own])
@@ -102,7 +94,7 @@ def write_profiles(store: redis.Redis, partitions: int, values: Mapping[str, byt
     """Set the users' profile keys. Each is whole at any moment: a reader gets the old value or the new one."""
     users = list(values)
     pipeline = store.pipeline(transaction=False)
-    for p, own in by_partition(users, partitions).items():
+    for p, own in keys.by_partition(users, partitions).items():
         pipeline.mset({keys.profile(p, users[place]): values[users[place]] for place in own})
     pipeline.execute()
 
