@@ -198,13 +198,6 @@ def alone(path: str) -> Iterator[None]:
         raise DataError(cause, "Run it again.") from error
 
 
-def overwrite(rows: DataFrame, path: str, metadata: Metadata) -> None:
-    """Replace all rows, and the schema, in one commit; older versions stay readable."""
-    writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-    with writing(path):
-        writer.option("userMetadata", json.dumps(metadata)).save(path)
-
-
 def replace_days(rows: pa.Table, path: str, first: str, last: str) -> None:
     """Replace the rows of some days in one commit, without a JVM; the table is partitioned by ``day``.
 

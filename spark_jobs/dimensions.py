@@ -27,7 +27,7 @@ from spark_jobs.products import publish_products
 from spark_jobs.quarantine import Chosen, Outcome, dimension_origin, open_rows, place_of, settle
 from spark_jobs.rejections import quarantine_new
 from spark_jobs.report import Report
-from spark_jobs.rows import BATCH_ROWS, arrow_types
+from spark_jobs.rows import BATCH_ROWS, batch_of
 from spark_jobs.session import spark_session, told_plainly
 
 if TYPE_CHECKING:
@@ -165,12 +165,8 @@ class Source:
         return {"reason": reason, "detail": without_values(reason, detail), **place}
 
     def _batch(self, rows: list[dict[str, Any]]) -> pa.RecordBatch:
-        import pyarrow as pa
-
-        types = arrow_types(statement_columns(self.dimension))
-        return pa.RecordBatch.from_arrays(
-            [pa.array([row.get(name) for row in rows], kind) for name, kind in types.items()], names=list(types)
-        )
+        declared = statement_columns(self.dimension)
+        return batch_of({name: [row.get(name) for row in rows] for name in declared}, declared)
 
 
 # --- one run -----------------------------------------------------------------------------------------------------------

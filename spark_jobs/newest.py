@@ -93,11 +93,13 @@ class NewestRows:
         rows: of the version, a dataset.
         since: only rows that changed after this snapshot, from which the version was reached; None: all.
         several: the newest row of users of whom there may be several.
+        superseded: rows of the version that do not count.
     """
 
     rows: Any
     since: Snapshot | None
     several: Stamps
+    superseded: int
 
     @classmethod
     def of(cls, table: DeltaTable, built: Built, since: Snapshot | None = None) -> NewestRows:
@@ -106,7 +108,7 @@ class NewestRows:
         appended = is_later(max(built.whole, since or built.whole, key=dataclasses.astuple))
         keys = rows.to_table(columns=list(KEY), filter=appended)
         newest = keys.group_by("user").aggregate([(name, "max") for name in STAMP])
-        return cls(rows, since, Stamps.of(newest.rename_columns(KEY)))
+        return cls(rows, since, Stamps.of(newest.rename_columns(KEY)), built.superseded)
 
     def batches(self, names: Sequence[str], most: int) -> Iterator[pa.RecordBatch]:
         """Columns, those of ``KEY`` among them, of at most so many rows together; batches may be empty."""
@@ -116,6 +118,6 @@ class NewestRows:
 
     def count(self) -> int:
         """How many there are."""
-        if self.since is None and not len(self.several):
-            return int(self.rows.count_rows())  # by what the files say of themselves
+        if self.since is None:
+            return int(self.rows.count_rows()) - self.superseded  # by what files and commit say of themselves
         return sum(batch.num_rows for batch in self.batches(KEY, KEYS_AT_ONCE))

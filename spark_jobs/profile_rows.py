@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lambent.features import FeatureSet
 from lambent.profile import Profiles
 from lambent.tables import profile_columns
-from spark_jobs.rows import arrow_types, lists
+from spark_jobs.rows import batch_of, lists
 from spark_jobs.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -82,8 +82,6 @@ def to_arrow(
         source: [n] the largest source of the user's events.
         snapshot: at which the rows changed.
     """
-    import pyarrow as pa
-
     n = len(users)
     columns: dict[str, Any] = {"user": users, "clock_ms": profiles["clock_ms"], "source": source}
     for aggregate in features.profile.aggregates:
@@ -91,6 +89,4 @@ def to_arrow(
         columns[aggregate.name] = block[:, 0] if aggregate.width == 1 else lists(block, np.full(n, aggregate.width))
     columns["features"] = [features.hash] * n
     columns |= {name: np.full(n, value) for name, value in dataclasses.asdict(snapshot).items()}
-    kinds = arrow_types(profile_columns(features.profile))
-    arrays = [c if isinstance(c := columns[name], pa.Array) else pa.array(c, kind) for name, kind in kinds.items()]
-    return pa.RecordBatch.from_arrays(arrays, names=list(kinds))
+    return batch_of(columns, profile_columns(features.profile))

@@ -65,15 +65,10 @@ class RowBuilder:
 
     def batch(self) -> pa.RecordBatch:
         """All rows so far, which the builder then forgets."""
-        import pyarrow as pa
-
-        columns = self._event_columns()
-        arrays = [
-            pa.array([*columns.get(name, [None] * len(self._events)), *(r.get(name) for r in self._rejections)], kind)
-            for name, kind in arrow_types(ROW_COLUMNS).items()
-        ]
+        columns, nothing = self._event_columns(), [None] * len(self._events)
+        rows = {name: [*columns.get(name, nothing), *(r.get(name) for r in self._rejections)] for name in ROW_COLUMNS}
         self._clear()
-        return pa.RecordBatch.from_arrays(arrays, names=list(ROW_COLUMNS))
+        return batch_of(rows, ROW_COLUMNS)
 
     def _event_columns(self) -> dict[str, list[Any]]:
         columns = {name: [getattr(row[0], field) for row in self._events] for name, field in _EVENT_FIELDS.items()}

@@ -16,7 +16,7 @@ from spark_jobs.by_file import file_numbers, files_of
 from spark_jobs.commits import ddl
 from spark_jobs.newest import KEY, KEYS_AT_ONCE, STAMP, NewestRows, Stamps
 from spark_jobs.profile_rows import file_batches, from_arrow
-from spark_jobs.rows import arrow_types
+from spark_jobs.rows import batch_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,14 +95,13 @@ def base_rows(spark: SparkSession, path: str, version: int, stamps: Stamps, feat
 def _bases(features: FeatureSet, file: Any, stamps: Stamps) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
-    kinds = arrow_types(BASE_COLUMNS)
     names = [name for name in profile_columns(features.profile) if name != "features"]
     for batch in file_batches(file, names, None, ROWS_AT_ONCE):
         rows = batch.filter(stamps.name(batch, others=False))
         columns = {
             "user": rows.column("user"),
-            "source": pa.repeat(pa.scalar(BASE, pa.int8()), rows.num_rows),
-            "base": pa.array(pack(features.profile, from_arrow(features, rows), double=True), pa.binary()),
+            "source": pa.repeat(BASE, rows.num_rows),
+            "base": pack(features.profile, from_arrow(features, rows), double=True),
             "base_source": rows.column("source"),
         }
-        yield pa.RecordBatch.from_arrays([columns[name].cast(kind) for name, kind in kinds.items()], names=list(kinds))
+        yield batch_of(columns, BASE_COLUMNS)

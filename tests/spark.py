@@ -12,7 +12,7 @@ from lambent.settings import Settings
 from spark_jobs.session import spark_session
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 USER_KEY = "5a" * 32
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -38,3 +38,8 @@ def shared_file(name: str) -> Path:
     if not path.exists():
         pytest.skip(f"{name} is not on this machine")
     return path
+
+
+def overwrite(rows: DataFrame, path: str) -> None:
+    """Make a Delta table of rows by Spark's own writer, in the place of what is there."""
+    rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(path)

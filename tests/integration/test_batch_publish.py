@@ -19,10 +19,11 @@ from lambent.settings import Settings
 from lambent.tables import EVENTS, PROFILES
 from lambent.tables import USERS as USERS_TABLE
 from spark_jobs import profiles, publish, run
-from spark_jobs.commits import append, overwrite
+from spark_jobs.commits import append
 from spark_jobs.ingest import first_copies
 from spark_jobs.snapshot import Snapshot
 from tests.batch_rows import built_profiles, rows_of
+from tests.spark import overwrite
 from tests.told import users_table
 from tests.valkey import Valkey, free_port, server, valkey
 
@@ -82,7 +83,7 @@ def test_what_is_told_of_users_is_published_though_nothing_happened_and_of_users
     def told(*genders: str) -> tuple[int, dict[str, int], list[int]]:
         """Who is of which gender, from one second to the next; what a build then counts, a publish writes, and live holds."""
         said = {START_MS + 1_000 * n: {"gender": gender} for n, gender in enumerate(genders)}
-        overwrite(users_table(spark, {USERS[0]: said, member: {START_MS: {}}}), shop.table(USERS_TABLE), {})
+        overwrite(users_table(spark, {USERS[0]: said, member: {START_MS: {}}}), shop.table(USERS_TABLE))
         counts, written = profiles.build(shop).counts, publish.publish(shop).rows
         values = [
             valkey.client.get(keys.profile(keys.partition(user, 4), user)) for user in (USERS[0], USERS[1], member)

@@ -16,10 +16,11 @@ import pytest
 
 from lambent.errors import UnwritableError
 from lambent.settings import Settings
-from spark_jobs.commits import ddl, load_table, open_table, overwrite
+from spark_jobs.commits import ddl, load_table, open_table
 from spark_jobs.session import spark_session
 from spark_jobs.written import Made, Target, write_by_tasks
 from tests.integration.test_full_disk import no_room
+from tests.spark import overwrite
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -75,7 +76,7 @@ def test_spark_reads_what_tasks_have_written_as_it_reads_what_it_wrote_itself(
     counts = write_by_tasks(spark.range(0, 6, 1, 3), make, Target(own, COLUMNS, ("id", "name")), {"n": 1})
     assert counts == {"odd": 3}
     expected = [ROW | {"id": id} if id % 2 else dict.fromkeys(COLUMNS) | {"id": id} for id in range(6)]
-    overwrite(spark.createDataFrame(expected, ddl(COLUMNS)), sparks, {})
+    overwrite(spark.createDataFrame(expected, ddl(COLUMNS)), sparks)
     (rows, schema), (other_rows, other_schema) = (
         (frame.orderBy("id").collect(), frame.schema)
         for frame in (load_table(spark, path, 0) for path in (own, sparks))
@@ -85,7 +86,7 @@ def test_spark_reads_what_tasks_have_written_as_it_reads_what_it_wrote_itself(
     tables = [open_table(path).to_pyarrow_dataset().to_table().sort_by("id") for path in (own, sparks)]  # type: ignore[union-attr]
     assert tables[0].equals(tables[1])
     assert tables[0].to_pylist() == expected
-    overwrite(spark.range(2).toDF("id"), own, {})  # and Spark goes on with the table
+    overwrite(spark.range(2).toDF("id"), own)  # and Spark goes on with the table
     assert ids(own) == [0, 1]
 
 
