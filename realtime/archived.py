@@ -12,7 +12,7 @@ from lambent.settings import Settings
 from realtime import ids
 from realtime.archive import OTHER_PARTITIONS
 from realtime.history import open_table
-from realtime.store import Store
+from realtime.stores import FullStore
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +32,7 @@ def refuse_other_partitions(table: DeltaTable | None, partitions: int) -> None:
         raise DataError(f"The table log has {made} partitions, and the store {partitions}.", OTHER_PARTITIONS)
 
 
-def refuse_gap(store: Store, archived: Mapping[int, bytes]) -> None:
+def refuse_gap(store: FullStore, archived: Mapping[int, bytes]) -> None:
     """Entries that were trimmed and are not in the table are lost.
 
     Raises:
@@ -47,7 +47,7 @@ def refuse_gap(store: Store, archived: Mapping[int, bytes]) -> None:
             )
 
 
-def raise_ids(store: Store, archived: Mapping[int, bytes]) -> None:
+def raise_ids(store: FullStore, archived: Mapping[int, bytes]) -> None:
     """A store that lost its last entries must not give their ids again: a marker with a higher id sees to it."""
     for (p, end), last in zip(archived.items(), store.last_ids(list(archived)), strict=True):
         if ids.parse(last) < ids.parse(end):
@@ -87,7 +87,7 @@ def read_entries(table: DeltaTable | None, partitions: Sequence[int], since_ms: 
     return {p: rows.slice(first, last - first) for p, (first, last) in spans.items() if last > first}
 
 
-def count_lost(settings: Settings, store: Store, archived: Mapping[int, bytes]) -> int:
+def count_lost(settings: Settings, store: FullStore, archived: Mapping[int, bytes]) -> int:
     """How many events were answered and are in no archive and in no stream: what is known of a loss.
 
     Intents are archived after the log; those that came in between name events of which nothing else may be left.

@@ -20,7 +20,8 @@ from lambent.settings import Settings
 
 if TYPE_CHECKING:
     from realtime.archive import Archive
-    from realtime.store import Entry, Meta, Store
+    from realtime.store import Entry, Meta
+    from realtime.stores import FullStore
 
 INTERVAL_MS = 1_000
 LEASE_MS = 3_000
@@ -42,7 +43,7 @@ class Archiver:
     """
 
     def __init__(
-        self, store: Store, meta: Meta, settings: Settings, interval_ms: int = INTERVAL_MS, name: str = ""
+        self, store: FullStore, meta: Meta, settings: Settings, interval_ms: int = INTERVAL_MS, name: str = ""
     ) -> None:
         from realtime.archiver_metrics import ArchiverMetrics
         from realtime.lag_metrics import LagCollector

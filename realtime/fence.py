@@ -15,7 +15,7 @@ from lambent import keys
 from lambent.errors import FencedError
 from realtime import ids
 from realtime.commit import Dead
-from realtime.store import Store
+from realtime.stores import FullStore
 
 _HOLD = b"""
 local at = redis.call('GET', KEYS[1]) or ARGV[3]
@@ -76,7 +76,7 @@ class Fence:
         store: the store.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: FullStore) -> None:
         self._store, self._owner = store, secrets.token_hex(8)
 
     def stood(self, partitions: Sequence[int]) -> dict[int, bytes]:

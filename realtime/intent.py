@@ -17,13 +17,13 @@ from lambent.events import USER_PATTERN, Intent
 from lambent.settings import Settings
 
 if TYPE_CHECKING:
-    from realtime.store import Store
+    from realtime.stores import FullStore
 
 BAR = 24  # characters of a probability of 1
 WATCH_S = 0.2
 
 
-def find_intent(store: Store, partitions: int, user: str) -> Intent | None:
+def find_intent(store: FullStore, partitions: int, user: str) -> Intent | None:
     """The newest intent of a pseudonym; None where there is none.
 
     Raises:
@@ -52,7 +52,7 @@ def describe(intent: Intent, now_ms: int) -> list[str]:
     return lines
 
 
-def watch(store: Store, partitions: int, user: str) -> None:
+def watch(store: FullStore, partitions: int, user: str) -> None:
     """Print each new intent until Ctrl-C."""
     last: Intent | None = None
     while True:

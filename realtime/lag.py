@@ -9,7 +9,7 @@ import msgspec
 
 from lambent import keys
 from realtime import ids
-from realtime.store import Store
+from realtime.stores import FullStore
 
 COUNTED = 100
 """Entries that are counted before or after a place, at most: a count holds up the store, so many for a few milliseconds."""
@@ -68,7 +68,7 @@ class Place(msgspec.Struct, frozen=True):
     archive: Behind | None
 
 
-def look(store: Store, partitions: Iterable[int]) -> list[Place]:
+def look(store: FullStore, partitions: Iterable[int]) -> list[Place]:
     """Look at partitions, in two round trips."""
     wanted = list(partitions)
     flat = store.call("HGETALL", keys.ARCHIVED)

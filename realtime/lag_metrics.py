@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from realtime.connection import GONE
 from realtime.lag import look
-from realtime.store import Store
+from realtime.stores import FullStore
 
 
 class LagCollector:
@@ -24,7 +24,7 @@ class LagCollector:
     """
 
     def __init__(
-        self, registry: CollectorRegistry, who: str, store: Store | None, partitions: Callable[[], Iterable[int]]
+        self, registry: CollectorRegistry, who: str, store: FullStore | None, partitions: Callable[[], Iterable[int]]
     ) -> None:
         self._who, self._store, self._partitions = who, store, partitions
         registry.register(self)

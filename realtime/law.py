@@ -26,7 +26,8 @@ from realtime.told import read_told
 
 if TYPE_CHECKING:
     from realtime.history import Log
-    from realtime.store import Entry, Meta, Store
+    from realtime.store import Entry, Meta
+    from realtime.stores import FullStore
 
 CHUNK = 500  # users read at once
 EXAMPLES = 5
@@ -63,7 +64,7 @@ class Report(msgspec.Struct):
     seconds: float = 0.0
 
 
-def check_law(store: Store, meta: Meta, settings: Settings, features: FeatureSet, wait_s: float = 0) -> Report:
+def check_law(store: FullStore, meta: Meta, settings: Settings, features: FeatureSet, wait_s: float = 0) -> Report:
     """Compare every user.
 
     Args:
@@ -93,7 +94,7 @@ def check_law(store: Store, meta: Meta, settings: Settings, features: FeatureSet
 
 def _compare(
     report: Report,
-    store: Store,
+    store: FullStore,
     meta: Meta,
     settings: Settings,
     features: FeatureSet,
@@ -131,7 +132,7 @@ def _crosses(origins: Sequence[int], cutoffs_ms: Sequence[int]) -> bool:
     return any(min(origins) < cutoff_ms <= max(origins) for cutoff_ms in cutoffs_ms)
 
 
-def read_live(store: Store, partitions: int, features: FeatureSet, users: Sequence[str]) -> tuple[Profiles, Any]:
+def read_live(store: FullStore, partitions: int, features: FeatureSet, users: Sequence[str]) -> tuple[Profiles, Any]:
     """[n] what the store knows of users ordered by partition, and [n] whether a published profile is part of it."""
     wanted: dict[int, list[str]] = {}
     for user in users:
@@ -142,7 +143,7 @@ def read_live(store: Store, partitions: int, features: FeatureSet, users: Sequen
     return live, np.array([value is not None for value in values[0::2]], bool)
 
 
-def given_up(store: Store, partitions: int) -> list[tuple[int, int, int]]:
+def given_up(store: FullStore, partitions: int) -> list[tuple[int, int, int]]:
     """Entries (partition, ingest_ms, seq) that workers gave up."""
     from realtime import ids
 
@@ -150,7 +151,7 @@ def given_up(store: Store, partitions: int) -> list[tuple[int, int, int]]:
     return [(p, *ids.parse(pairs[1])) for p, found in enumerate(replies) for _, pairs in found]
 
 
-def _wait(store: Store, meta: Meta, settings: Settings, deadline_s: float) -> None:
+def _wait(store: FullStore, meta: Meta, settings: Settings, deadline_s: float) -> None:
     while behind := unseen(store, meta.partitions, settings):
         if time.monotonic() >= deadline_s:
             who, p = behind
@@ -161,7 +162,7 @@ def _wait(store: Store, meta: Meta, settings: Settings, deadline_s: float) -> No
         time.sleep(POLL_S)
 
 
-def unseen(store: Store, partitions: int, settings: Settings) -> tuple[str, int] | None:
+def unseen(store: FullStore, partitions: int, settings: Settings) -> tuple[str, int] | None:
     """Who is behind, and in which partition; None if worker and archive have seen every entry but markers."""
     from realtime.archive import LOG, read_ends
     from realtime.history import open_table
@@ -175,7 +176,7 @@ def unseen(store: Store, partitions: int, settings: Settings) -> tuple[str, int]
     return None
 
 
-def _after(store: Store, positions: dict[int, bytes]) -> Iterator[tuple[int, list[Entry]]]:
+def _after(store: FullStore, positions: dict[int, bytes]) -> Iterator[tuple[int, list[Entry]]]:
     """What lies after the positions, as far as a look goes: idle partitions gather no more markers than that."""
     return iter(store.read(positions, 1_000).items())
 

@@ -11,17 +11,11 @@ from lambent.errors import StoreError
 from realtime import ids
 from realtime.logs import fields, get_logger
 from realtime.predict import Control, read_control
-from realtime.store import Entry, Store
+from realtime.store import Entry
+from realtime.stores import WorkerStore
 
 LEASE_MS = 3_000
 """How long a lease outlives its worker; it is renewed three times in that time."""
-
-# Renew (ARGV[2] > 0) or give up (0) a lease that is still one's own.
-_HOLD = b"""
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-if ARGV[2] == '0' then return redis.call('DEL', KEYS[1]) end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
-"""
 
 log = get_logger("partitions")
 
@@ -35,25 +29,20 @@ class Lease:
         ttl_ms: how long it lives without being renewed.
     """
 
-    def __init__(self, store: Store, name: str, ttl_ms: int = LEASE_MS) -> None:
+    def __init__(self, store: WorkerStore, name: str, ttl_ms: int = LEASE_MS) -> None:
         self._store, self._name, self._ttl_ms = store, name, ttl_ms
 
     def take(self, wanted: Sequence[str]) -> list[bool]:
         """Take what is free; true for each key that is ours now."""
-        replies = self._store.pipe_or_raise(("SET", key, self._name, "NX", "PX", self._ttl_ms) for key in wanted)
-        return [reply is not None for reply in replies]
+        return self._store.take(wanted, self._name, self._ttl_ms)
 
     def renew(self, held: Sequence[str]) -> list[bool]:
         """Renew; true for each key that is still ours."""
-        return self._hold(held, self._ttl_ms)
+        return self._store.hold(held, self._name, self._ttl_ms)
 
     def release(self, held: Sequence[str]) -> None:
         """Give up what is still ours."""
-        self._hold(held, 0)
-
-    def _hold(self, held: Sequence[str], ttl_ms: int) -> list[bool]:
-        replies = self._store.pipe_or_raise(("EVAL", _HOLD, 1, key, self._name, ttl_ms) for key in held)
-        return [bool(reply) for reply in replies]
+        self._store.hold(held, self._name, 0)
 
 
 @dataclasses.dataclass
@@ -81,7 +70,7 @@ class Partitions:
         lease_ms: how long a lease outlives the worker; 0: work without leases, which the fence makes safe.
     """
 
-    def __init__(self, store: Store, wanted: Sequence[int], name: str, lease_ms: int = LEASE_MS) -> None:
+    def __init__(self, store: WorkerStore, wanted: Sequence[int], name: str, lease_ms: int = LEASE_MS) -> None:
         self._store, self._wanted, self._lease_ms = store, tuple(wanted), lease_ms
         self._lease = Lease(store, name, lease_ms or LEASE_MS)
         self._due_s = 0.0
@@ -119,15 +108,13 @@ class Partitions:
         Raises:
             StoreError: a stream has been trimmed beyond the position.
         """
-        commands = (("GET", key(p)) for p in partitions for key in (keys.position, keys.control, keys.trimmed))
-        replies = self._store.pipe_or_raise(commands)
-        for p, position, control, trimmed in zip(partitions, replies[0::3], replies[1::3], replies[2::3], strict=True):
-            if position == ids.HELD:
+        for p, at in zip(partitions, self._store.standing(partitions), strict=True):
+            if at.position == ids.HELD:
                 log.info(fields("being-rebuilt", partition=p))
                 self.held.pop(p, None)
                 continue
-            _refuse_gap(p, position or ids.START, trimmed or ids.START)
-            self.held[p] = Held(position or ids.START, read_control(control))
+            _refuse_gap(p, at.position, at.trimmed)
+            self.held[p] = Held(at.position, read_control(at.control))
 
     def reload(self) -> None:
         """Read again where all held partitions stand."""

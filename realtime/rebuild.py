@@ -41,7 +41,8 @@ from realtime.history import open_table
 from realtime.law import given_up
 from realtime.predict import load_artifact
 from realtime.replayed import ReplayStore, Source, replay
-from realtime.store import Meta, Store
+from realtime.store import Meta
+from realtime.stores import FullStore
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -110,7 +111,7 @@ class Rebuild:
         report: what has been done.
     """
 
-    store: Store
+    store: FullStore
     meta: Meta
     settings: Settings
     features: FeatureSet
@@ -234,7 +235,7 @@ def groups(counts: Sequence[int], most: int) -> Iterator[list[int]]:
 
 
 def rebuild(
-    store: Store, meta: Meta, settings: Settings, features: FeatureSet, *, since_ms: int | None = None,
+    store: FullStore, meta: Meta, settings: Settings, features: FeatureSet, *, since_ms: int | None = None,
     lookback_ms: int = LOOKBACK_MS, dry_run: bool = False, load: Load | None = None,
 ) -> Report:  # fmt: skip
     """Make the live side anew.
@@ -274,7 +275,7 @@ def rebuild(
     return report
 
 
-def _check(store: Store, settings: Settings, partitions: int) -> DeltaTable | None:
+def _check(store: FullStore, settings: Settings, partitions: int) -> DeltaTable | None:
     """The archived log, which has what was trimmed."""
     table = open_table(settings, tables.LOG)
     refuse_other_partitions(table, partitions)
@@ -282,7 +283,7 @@ def _check(store: Store, settings: Settings, partitions: int) -> DeltaTable | No
     return table
 
 
-def lower_floor(store: Store, meta: Meta, since_ms: int, *, dry_run: bool) -> Meta:
+def lower_floor(store: FullStore, meta: Meta, since_ms: int, *, dry_run: bool) -> Meta:
     """Let profiles be published whose cut-off is ``since_ms`` or later; the meta with that floor."""
     since_ms = since_ms // meta.tile_ms * meta.tile_ms
     if since_ms >= meta.floor_ms:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -17,7 +17,8 @@ from realtime import ids
 from realtime.bases import Base
 from realtime.batch import EVENT
 from realtime.commit import Commit, Dead
-from realtime.store import Entry, Meta, Store
+from realtime.store import Entry, Meta, Standing
+from realtime.stores import FullStore
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,7 +93,7 @@ class Source:
     archived: bytes
     left_out: Collection[bytes] = ()
 
-    def until(self, store: Store, stood: bytes, begins_ms: int) -> tuple[bytes, Log]:
+    def until(self, store: FullStore, stood: bytes, begins_ms: int) -> tuple[bytes, Log]:
         """Up to which id the partition is replayed, and what there is up to it.
 
         That is where the worker stood, who goes on from the stream. Where the stream does not have what the archive has
@@ -118,7 +119,7 @@ class Source:
         versions: NDArray[np.int64] = self.rows["ingest_ms"].to_numpy() << ids.SEQ_BITS | self.rows["seq"].to_numpy()
         return versions
 
-    def _streamed(self, store: Store, after: bytes, upto: bytes) -> list[Entry]:
+    def _streamed(self, store: FullStore, after: bytes, upto: bytes) -> list[Entry]:
         """Entries of the stream behind one id, up to another."""
         found: list[Entry] = []
         while read := store.read({self.partition: found[-1][0] if found else after}, STREAM_ENTRIES).get(
@@ -145,8 +146,8 @@ def _user_of(data: bytes) -> str:
         return ""  # no event: the door says so
 
 
-class ReplayStore(Store):
-    """What the worker asks of a store, in memory.
+class ReplayStore:
+    """A ``stores.WorkerStore`` in memory, for one worker, which needs no leases.
 
     Args:
         meta: the store's; its floor is where the replay begins, so that no tile is dropped on the way.
@@ -168,12 +169,19 @@ class ReplayStore(Store):
             self.values[keys.profile(p, user)], self.values[keys.live(p, user)] = profile, record
 
     def meta(self) -> Meta:
-        """See ``Store``."""
+        """See ``WorkerStore``."""
         return self._meta
 
-    def pipe_or_raise(self, commands: Iterable[Sequence[bytes | str | int]]) -> list[Any]:
-        """Answers ``GET``, which is all that a worker without leases asks for."""
-        return [self.values.get(str(key)) for _, key in commands]
+    def standing(self, partitions: Sequence[int]) -> list[Standing]:
+        """At first at the beginning; what is replayed has not been trimmed."""
+        get = self.values.get
+        return [Standing(get(keys.position(p), ids.START), get(keys.control(p), b""), ids.START) for p in partitions]
+
+    def take(self, leases: Sequence[str], name: str, ttl_ms: int) -> list[bool]:
+        """Nobody else is there."""
+        return [True] * len(leases)
+
+    hold = take
 
     def read(
         self,
@@ -187,7 +195,7 @@ class ReplayStore(Store):
         return {p: entries for p, entries in found.items() if entries}
 
     def users(self, wanted: Mapping[int, Sequence[str]]) -> list[bytes | None]:
-        """See ``Store``."""
+        """See ``WorkerStore``."""
         get = self.values.get
         pairs = ((p, user) for p, users in wanted.items() for user in users)
         return [get(key) for p, user in pairs for key in (keys.profile(p, user), keys.live(p, user))]

@@ -14,7 +14,7 @@ from realtime.checks import read_info
 from realtime.gateway import SERVER
 from realtime.lag import Place, look
 from realtime.predict import read_control
-from realtime.store import Store
+from realtime.stores import FullStore
 
 
 class Profiles(msgspec.Struct, frozen=True):
@@ -89,7 +89,7 @@ class Status(msgspec.Struct, frozen=True):
 
 
 def read_status(
-    store: Store, partitions: int, sample_s: float = 0, sleep: Callable[[float], None] = time.sleep
+    store: FullStore, partitions: int, sample_s: float = 0, sleep: Callable[[float], None] = time.sleep
 ) -> Status:
     """Look once; and once more after ``sample_s`` for the rates, if that is not 0."""
     info = read_info(store)

@@ -48,8 +48,31 @@ class Meta:
     users_version: int = -1
 
 
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """Where a partition stands.
+
+    Attributes:
+        position: id of the last entry whose effects are in the store.
+        control: what the control entries up to it have set, as JSON; empty: nothing.
+        trimmed: id up to which the stream has been trimmed.
+    """
+
+    position: bytes
+    control: bytes
+    trimmed: bytes
+
+
+# Renew (ARGV[2] > 0) or give up (0) a lease that is still one's own.
+_HOLD = b"""
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '0' then return redis.call('DEL', KEYS[1]) end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
+
 class Store:
-    """A connection to the store of ``meta.partitions`` partitions. Its replies are bytes.
+    """A connection to a store in Valkey or Redis: a ``stores.FullStore``. Its replies are bytes.
 
     Args:
         url: redis://, rediss:// or unix://.
@@ -141,6 +164,25 @@ class Store:
         return [ids.START if isinstance(r, Exception) else _pairs(r)[b"last-generated-id"] for r in replies]
 
     # The worker
+
+    def standing(self, partitions: Sequence[int]) -> list[Standing]:
+        """Where each partition stands."""
+        commands = (("GET", key(p)) for p in partitions for key in (keys.position, keys.control, keys.trimmed))
+        replies = self.pipe_or_raise(commands)
+        triples = zip(replies[0::3], replies[1::3], replies[2::3], strict=True)
+        return [
+            Standing(position or ids.START, control or b"", trimmed or ids.START)
+            for position, control, trimmed in triples
+        ]
+
+    def take(self, leases: Sequence[str], name: str, ttl_ms: int) -> list[bool]:
+        """Take leases that are free, by their keys; true for each that is ``name``'s now."""
+        replies = self.pipe_or_raise(("SET", key, name, "NX", "PX", ttl_ms) for key in leases)
+        return [reply is not None for reply in replies]
+
+    def hold(self, leases: Sequence[str], name: str, ttl_ms: int) -> list[bool]:
+        """Renew leases that are ``name``'s, or give them up (``ttl_ms`` 0); true for each that was."""
+        return [bool(reply) for reply in self.pipe_or_raise(("EVAL", _HOLD, 1, key, name, ttl_ms) for key in leases)]
 
     def positions(self, partitions: Iterable[int]) -> list[bytes]:
         """The position of each partition."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from lambent import keys
 from realtime import ids
-from realtime.store import Store
+from realtime.stores import FullStore
 
 INTENTS_KEPT_MS = 10 * 60 * 1000
 """How long an archived intent stays in its stream, for those who follow it."""
@@ -34,7 +34,7 @@ return redis.call('XTRIM', KEYS[2], 'MINID', upto)
 """
 
 
-def trim_events(store: Store, archived: Mapping[int, bytes]) -> int:
+def trim_events(store: FullStore, archived: Mapping[int, bytes]) -> int:
     """Drop what is archived and folded from the partitions' streams; how many entries that were."""
     return sum(
         store.pipe_or_raise(
@@ -45,7 +45,7 @@ def trim_events(store: Store, archived: Mapping[int, bytes]) -> int:
     )
 
 
-def trim_intents(store: Store, archived: Mapping[int, bytes], now_ms: int) -> int:
+def trim_intents(store: FullStore, archived: Mapping[int, bytes], now_ms: int) -> int:
     """Drop archived intents that are older than ``INTENTS_KEPT_MS``; how many batches that were."""
     oldest = ids.form(max(now_ms - INTENTS_KEPT_MS, 0), 0)
     return sum(

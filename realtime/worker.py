@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from realtime.commit import Commit
     from realtime.predict import Load
     from realtime.process import Outcome
-    from realtime.store import Meta, Store
+    from realtime.store import Meta
+    from realtime.stores import WorkerStore
 
 BATCH_ENTRIES = 512
 """Entries of a micro-batch, about: each partition gives its share, but at least ``LEAST_ENTRIES``."""
@@ -50,12 +51,11 @@ class Worker:
     """
 
     def __init__(
-        self, store: Store, meta: Meta, features: FeatureSet, *, partitions: Sequence[int] | None = None,
+        self, store: WorkerStore, meta: Meta, features: FeatureSet, *, partitions: Sequence[int] | None = None,
         load: Load | None = None, lease_ms: int | None = None, name: str = "",
         batch_entries: int = BATCH_ENTRIES,
     ) -> None:  # fmt: skip
         from realtime.batch import Gate
-        from realtime.lag_metrics import LagCollector
         from realtime.metrics import WorkerMetrics
         from realtime.partitions import LEASE_MS, Partitions
         from realtime.predict import Models
@@ -63,7 +63,6 @@ class Worker:
 
         self.store, self.meta, self._batch_entries = store, meta, batch_entries
         self.metrics = WorkerMetrics()
-        LagCollector(self.metrics.registry, "worker", store, lambda: list(self.partitions.held))
         self.models = Models(features, load)
         name = name or f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}"
         wanted = range(meta.partitions) if partitions is None else partitions
@@ -217,6 +216,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """Work until SIGTERM or SIGINT; the report is also written to ROOT/reports/worker.json."""
+    from realtime.lag_metrics import LagCollector
     from realtime.logs import fields, get_logger, start_logging
     from realtime.metrics import write_report
     from realtime.partition_list import parse_partitions
@@ -228,6 +228,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     wanted = parse_partitions(arguments.partitions, meta.partitions) if arguments.partitions else None
     features = FeatureSet(settings.load_taxonomy())
     worker = Worker(store, meta, features, partitions=wanted, lease_ms=arguments.lease_ms)
+    LagCollector(worker.metrics.registry, "worker", store, lambda: list(worker.partitions.held))
     stop = threading.Event()
     log = get_logger("worker")
     with stop_on_signals(stop), metrics_at(settings.metrics_port, worker.metrics.registry):

@@ -19,6 +19,7 @@ from realtime.law import Report
 from realtime.law_metrics import write_law_metrics
 from realtime.running import metrics_at
 from realtime.store import Store
+from realtime.worker import Worker
 from tests.chaos.rig import FEATURES, Rig, events_of, in_background, make_rig, wait_until
 from tests.pages import pages
 from tests.valkey import Valkey, free_port, server, valkey  # noqa: F401
@@ -53,8 +54,14 @@ def all_families() -> Iterator[tuple[Metric, tuple[str, ...]]]:
         yield from families(registry)
 
 
+def with_lag(worker: Worker, rig: Rig) -> Worker:
+    """As the command has it."""
+    LagCollector(worker.metrics.registry, "worker", Store(rig.url), lambda: list(worker.partitions.held))
+    return worker
+
+
 def test_a_running_worker_tells_counts_times_and_how_far_each_partition_is_behind(rig: Rig) -> None:
-    worker = rig.worker(Store(rig.url))
+    worker = with_lag(rig.worker(Store(rig.url)), rig)
     end = in_background(worker.run)
     rig.feed_now(events_of(5, 40))
     rig.feed_now(events_of(5, 10))  # copies
@@ -71,7 +78,7 @@ def test_a_running_worker_tells_counts_times_and_how_far_each_partition_is_behin
 
 
 def test_a_worker_that_stands_still_is_seen_to_fall_behind(rig: Rig) -> None:
-    worker = rig.drain()
+    worker = with_lag(rig.drain(), rig)
     worker.turn(block_ms=0)
     rig.feed_now(events_of(5, 40))
     found = scrape(worker.metrics.registry)
