@@ -87,6 +87,14 @@ ARCHIVER = _one(
     "archiver, status",
     "3 s, or 3 commits",
 )
+WORKERS = _one(
+    "lambent:workers",
+    "sorted set",
+    "The workers that live: name, a blank, the partitions that it may take (``0-7,12``). The score is when it counts as gone "
+    "unless it says again that it is there, in ms by the store's clock. From it each works out its share.",
+    "worker",
+    "worker, status",
+)
 ARCHIVED = _one(
     "lambent:archived",
     "hash",
@@ -130,7 +138,13 @@ def events(p: int) -> str:
     return f"events:{{{p}}}"
 
 
-@_family("stream", "worker", "archiver, server, whoever follows intents", "archived, and 10 minutes old", public=True)
+@_family(
+    "stream",
+    "worker",
+    "archiver, server, whoever follows intents",
+    "archived, and 10 minutes old; in a full store archived",
+    public=True,
+)
 def intents(p: int) -> str:
     """Stream of what was predicted; one entry a batch, field ``i``: a JSON array of intents."""
     return f"intents:{{{p}}}"
@@ -156,7 +170,7 @@ def control(p: int) -> str:
 
 @_family("string", "worker", "worker, status", "3 s")
 def lease(p: int) -> str:
-    """Who works on the partition. It only saves double work; the position is the fence."""
+    """Who works on the partition. It only saves double work; the position is the fence. ``lambent:workers`` says who else might."""
     return f"lease:{{{p}}}"
 
 

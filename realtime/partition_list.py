@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lambent.errors import UsageError
 
 
@@ -29,3 +31,14 @@ def _between(first: int, last: int, partitions: int) -> set[int]:
     if first < 0 or last >= partitions:
         raise IndexError
     return set(range(first, last + 1))
+
+
+def format_partitions(partitions: Iterable[int]) -> str:
+    """The same back as text."""
+    spans: list[list[int]] = []
+    for p in sorted(partitions):
+        if spans and spans[-1][-1] == p - 1:
+            spans[-1] = [spans[-1][0], p]
+        else:
+            spans.append([p])
+    return ",".join("-".join(map(str, span)) for span in spans)

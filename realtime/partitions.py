@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from lambent import keys
 from lambent.errors import StoreError
 from realtime import ids
 from realtime.logs import fields, get_logger
+from realtime.partition_list import format_partitions, parse_partitions
 from realtime.predict import Control, read_control
+from realtime.sharing import share
 from realtime.store import Entry
 from realtime.stores import WorkerStore
 
 LEASE_MS = 3_000
 """How long a lease outlives its worker; it is renewed three times in that time."""
+
+HASTE = 10
+"""So many times as often a worker looks while its share is not free yet."""
 
 log = get_logger("partitions")
 
@@ -61,46 +66,80 @@ class Held:
 
 
 class Partitions:
-    """The partitions that this worker holds.
+    """The partitions that this worker holds: its share of all, as ``sharing`` has it.
 
     Args:
         store: the store.
+        partitions: P.
         wanted: partitions that it may take.
-        name: names the worker in its leases.
+        name: names the worker in its leases; without blanks.
         lease_ms: how long a lease outlives the worker; 0: work without leases, which the fence makes safe.
     """
 
-    def __init__(self, store: WorkerStore, wanted: Sequence[int], name: str, lease_ms: int = LEASE_MS) -> None:
-        self._store, self._wanted, self._lease_ms = store, tuple(wanted), lease_ms
+    def __init__(
+        self, store: WorkerStore, partitions: int, wanted: Sequence[int], name: str, lease_ms: int = LEASE_MS
+    ) -> None:
+        self._store, self._partitions, self._wanted = store, partitions, tuple(wanted)
+        self._name, self._lease_ms = name, lease_ms
         self._lease = Lease(store, name, lease_ms or LEASE_MS)
+        self._leased: set[int] = set()
         self._due_s = 0.0
         self.held: dict[int, Held] = {}
 
     def keep(self) -> None:
-        """Renew, drop what was lost and take what is free, when it is time to."""
+        """Renew, drop what was lost, give up what is too much and take what is free of its share, when it is time to."""
         now_s = time.monotonic()
         if now_s < self._due_s:
             return
-        self._due_s = now_s + (self._lease_ms or LEASE_MS) / 3000
-        if self._lease_ms:
-            self._renew()
-        self._take()
+        renewal_s = (self._lease_ms or LEASE_MS) / 3000
+        settled = self._balance() if self._lease_ms else True
+        self._due_s = now_s + (renewal_s if settled else renewal_s / HASTE)
+        missing = [p for p in (self._leased if self._lease_ms else self._wanted) if p not in self.held]
+        self.load(missing)
+        if taken := sum(p in self.held for p in missing):
+            log.info(fields("partitions-taken", taken=taken, held=len(self.held)))
+
+    def _balance(self) -> bool:
+        """Come closer to the share; false while some of it is not free yet."""
+        self._renew()
+        wanted, holders = self._look()
+        shared = [p for p in range(self._partitions) if holders.get(p, self._name) in wanted]
+        own = share(wanted, holders, shared)[self._name]
+        self._leased |= {p for p in own if holders.get(p) == self._name}  # taken, though the reply was lost
+        self._give_up(self._leased - own)
+        free = [p for p in own if p not in holders]
+        taken = self._lease.take([keys.lease(p) for p in free])
+        self._leased |= {p for p, ours in zip(free, taken, strict=True) if ours}
+        return self._leased == own
 
     def _renew(self) -> None:
-        held = list(self.held)
-        for p, ours in zip(held, self._lease.renew([keys.lease(p) for p in held]), strict=True):
+        leased = sorted(self._leased)
+        for p, ours in zip(leased, self._lease.renew([keys.lease(p) for p in leased]), strict=True):
             if not ours:
                 log.warning(fields("lease-lost", partition=p))
-                del self.held[p]
+                self._drop(p)
 
-    def _take(self) -> None:
-        free = [p for p in self._wanted if p not in self.held]
-        if self._lease_ms:
-            ours = self._lease.take([keys.lease(p) for p in free])
-            free = [p for p, taken in zip(free, ours, strict=True) if taken]
-        if free:
-            self.load(free)
-            log.info(fields("partitions-taken", taken=len(free), held=len(self.held)))
+    def _look(self) -> tuple[dict[str, list[int]], dict[int, str]]:
+        """Say that this worker is there; by worker what each may take, and by partition who holds it."""
+        members = self._store.announce(self._member(), self._lease_ms)
+        leases = self._store.holders(range(self._partitions))
+        wanted = dict(read_worker(member, self._partitions) for member in members)
+        return wanted, {p: lease.decode() for p, lease in enumerate(leases) if lease}
+
+    def _member(self) -> str:
+        return f"{self._name} {format_partitions(self._wanted)}"
+
+    def _give_up(self, excess: Collection[int]) -> None:
+        """Between batches: what was read ahead is forgotten, and whoever is next goes on from the position."""
+        if excess:
+            self._lease.release([keys.lease(p) for p in excess])
+            for p in excess:
+                self._drop(p)
+            log.info(fields("partitions-given-up", given_up=len(excess), held=len(self.held)))
+
+    def _drop(self, p: int) -> None:
+        self._leased.discard(p)
+        self.held.pop(p, None)
 
     def load(self, partitions: Sequence[int]) -> None:
         """Read where partitions stand, forgetting what was read ahead. One that is being rebuilt is left alone until later.
@@ -108,23 +147,34 @@ class Partitions:
         Raises:
             StoreError: a stream has been trimmed beyond the position.
         """
+        rebuilt = 0
         for p, at in zip(partitions, self._store.standing(partitions), strict=True):
             if at.position == ids.HELD:
-                log.info(fields("being-rebuilt", partition=p))
+                rebuilt += 1
                 self.held.pop(p, None)
                 continue
             _refuse_gap(p, at.position, at.trimmed)
             self.held[p] = Held(at.position, read_control(at.control))
+        if rebuilt:
+            log.info(fields("being-rebuilt", partitions=rebuilt))
 
     def reload(self) -> None:
         """Read again where all held partitions stand."""
         self.load(list(self.held))
 
     def release(self) -> None:
-        """Give all partitions back."""
-        if self._lease_ms:
-            self._lease.release([keys.lease(p) for p in self.held])
+        """Give all partitions back, and say that this worker is gone."""
         self.held.clear()
+        if self._lease_ms:
+            self._lease.release([keys.lease(p) for p in self._leased])
+            self._leased.clear()
+            self._store.announce(self._member(), 0)
+
+
+def read_worker(member: bytes, partitions: int) -> tuple[str, list[int]]:
+    """A worker's name, and the partitions that it may take, as ``lambent:workers`` has them."""
+    name, _, text = member.decode().partition(" ")
+    return name, parse_partitions(text, partitions) if text else []
 
 
 def _refuse_gap(partition: int, position: bytes, trimmed: bytes) -> None:

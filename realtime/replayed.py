@@ -183,6 +183,14 @@ class ReplayStore:
 
     hold = take
 
+    def announce(self, worker: str, ttl_ms: int) -> list[bytes]:
+        """Nobody else is there."""
+        return [worker.encode()]
+
+    def holders(self, partitions: Iterable[int]) -> list[bytes | None]:
+        """Nobody does."""
+        return [None for _ in partitions]
+
     def read(
         self,
         positions: Mapping[int, bytes],

@@ -14,6 +14,7 @@ from realtime.checks import read_info
 from realtime.gateway import SERVER
 from realtime.lag import Place, look
 from realtime.predict import read_control
+from realtime.room import Memory, memory_of
 from realtime.stores import FullStore
 
 
@@ -48,21 +49,13 @@ class Rates(msgspec.Struct, frozen=True):
     archived: float | None
 
 
-class Memory(msgspec.Struct, frozen=True):
-    """Of the store, in bytes: what it uses, its ``maxmemory`` (0: none is set), and its machine's."""
-
-    used_bytes: int
-    limit_bytes: int
-    machine_bytes: int
-
-
 class Status(msgspec.Struct, frozen=True):
     """One look.
 
     Attributes:
         store: the server's name and version.
         memory: the store's.
-        workers: by the name in their leases, how many partitions they hold.
+        workers: by name, how many partitions they hold; one that has just come may hold none yet.
         servers: those that have a connection to the store; None: the store does not say so to this user.
         archiver: who archives; empty: nobody.
         partitions: each partition's log.
@@ -93,7 +86,15 @@ def read_status(
 ) -> Status:
     """Look once; and once more after ``sample_s`` for the rates, if that is not 0."""
     info = read_info(store)
-    clients, archiver, said = store.pipe([("CLIENT", "LIST"), ("GET", keys.ARCHIVER), ("HGETALL", keys.META)])
+    clients, archiver, said, now, there = store.pipe(
+        [
+            ("CLIENT", "LIST"),
+            ("GET", keys.ARCHIVER),
+            ("HGETALL", keys.META),
+            ("TIME",),
+            ("ZRANGE", keys.WORKERS, 0, -1, "WITHSCORES"),
+        ]
+    )
     every = range(partitions)
     commands = ((read, key(p)) for p in every for read, key in _OF_PARTITION)
     replies = store.pipe_or_raise(commands)
@@ -106,8 +107,8 @@ def read_status(
         rates = _rates(places, places := look(store, every), time.monotonic() - started_s)
     return Status(
         store=_server(info),
-        memory=Memory(int(info["used_memory"]), int(info.get("maxmemory", 0)), int(info.get("total_system_memory", 0))),
-        workers=dict(Counter(lease.decode() for lease in leases if lease)),
+        memory=memory_of(info),
+        workers=_workers(there, int(now[0]) * 1000, leases),
         servers=_servers(clients),
         archiver=(archiver or b"").decode(),
         partitions=places,
@@ -130,6 +131,12 @@ _OF_PARTITION: tuple[tuple[str, Callable[[int], str]], ...] = (
 def _server(info: Mapping[str, str]) -> str:
     name = info.get("server_name", "redis")
     return f"{name} {info.get(f'{name}_version', '?')}"
+
+
+def _workers(there: Sequence[bytes], now_ms: int, leases: Sequence[bytes | None]) -> dict[str, int]:
+    members = zip(there[::2], there[1::2], strict=True)
+    names = [member.decode().partition(" ")[0] for member, gone_ms in members if float(gone_ms) > now_ms]
+    return {**dict.fromkeys(names, 0), **Counter(lease.decode() for lease in leases if lease)}
 
 
 def _servers(clients: Any) -> tuple[str, ...] | None:

@@ -14,7 +14,8 @@ from lambent.settings import Settings
 
 if TYPE_CHECKING:
     from realtime.lag import Behind
-    from realtime.status import Memory, Profiles, Rates, Status
+    from realtime.room import Memory
+    from realtime.status import Profiles, Rates, Status
 
 SAMPLE_S = 1.0
 NAMES = 6

@@ -63,6 +63,21 @@ class Standing:
     trimmed: bytes
 
 
+# Say that a worker (ARGV[1]) is there for so many ms (0: it is gone), and forget those that are; who is there. Of scripts that
+# may go beyond maxmemory: see ``room``.
+_ANNOUNCE = b"""#!lua flags=allow-oom
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+if ARGV[2] == '0' then redis.call('ZREM', KEYS[1], ARGV[1])
+else redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1]) end
+return redis.call('ZRANGE', KEYS[1], 0, -1)
+"""
+
+_TAKE = b"""#!lua flags=allow-oom
+return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])
+"""
+
 # Renew (ARGV[2] > 0) or give up (0) a lease that is still one's own.
 _HOLD = b"""
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -177,12 +192,20 @@ class Store:
 
     def take(self, leases: Sequence[str], name: str, ttl_ms: int) -> list[bool]:
         """Take leases that are free, by their keys; true for each that is ``name``'s now."""
-        replies = self.pipe_or_raise(("SET", key, name, "NX", "PX", ttl_ms) for key in leases)
-        return [reply is not None for reply in replies]
+        return [bool(reply) for reply in self.pipe_or_raise(("EVAL", _TAKE, 1, key, name, ttl_ms) for key in leases)]
 
     def hold(self, leases: Sequence[str], name: str, ttl_ms: int) -> list[bool]:
         """Renew leases that are ``name``'s, or give them up (``ttl_ms`` 0); true for each that was."""
         return [bool(reply) for reply in self.pipe_or_raise(("EVAL", _HOLD, 1, key, name, ttl_ms) for key in leases)]
+
+    def announce(self, worker: str, ttl_ms: int) -> list[bytes]:
+        """Say that a worker is there, or gone (``ttl_ms`` 0); the members of ``lambent:workers`` that are there."""
+        members: list[bytes] = self.call("EVAL", _ANNOUNCE, 1, keys.WORKERS, worker, ttl_ms)
+        return members
+
+    def holders(self, partitions: Iterable[int]) -> list[bytes | None]:
+        """Who holds each partition's lease."""
+        return self.pipe_or_raise(("GET", keys.lease(p)) for p in partitions)
 
     def positions(self, partitions: Iterable[int]) -> list[bytes]:
         """The position of each partition."""

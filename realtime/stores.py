@@ -52,6 +52,12 @@ class WorkerStore(Protocol):
     def hold(self, leases: Sequence[str], name: str, ttl_ms: int) -> list[bool]:
         """Renew leases that are ``name``'s, or give them up (``ttl_ms`` 0); true for each that was."""
 
+    def announce(self, worker: str, ttl_ms: int) -> list[bytes]:
+        """Say that a worker is there, or gone (``ttl_ms`` 0); the members of ``lambent:workers`` that are there."""
+
+    def holders(self, partitions: Iterable[int]) -> list[bytes | None]:
+        """Who holds each partition's lease."""
+
 
 class FullStore(WorkerStore, Protocol):
     """What archiver, rebuild, law and status ask besides: the whole log, the clock, and any command."""

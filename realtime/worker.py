@@ -43,7 +43,7 @@ class Worker:
         store: the store; ``meta`` as it says.
         meta: partitions and tile width.
         features: the feature set.
-        partitions: which partitions to take; None: all that are free.
+        partitions: which partitions it may take; None: all.
         load: loads a model's artifact; None: LiteRT.
         lease_ms: how long a lease outlives this worker; 0: no leases.
         name: names the worker in its leases.
@@ -66,7 +66,7 @@ class Worker:
         self.models = Models(features, load)
         name = name or f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}"
         wanted = range(meta.partitions) if partitions is None else partitions
-        self.partitions = Partitions(store, wanted, name, LEASE_MS if lease_ms is None else lease_ms)
+        self.partitions = Partitions(store, meta.partitions, wanted, name, LEASE_MS if lease_ms is None else lease_ms)
         self._gate = Gate(features, self.models, meta.partitions)
         self._processor = Processor(features, self.models, meta.tile_ms)
         self._floor_ms, self._floor_due_s = meta.floor_ms, 0.0
@@ -210,7 +210,7 @@ class Worker:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--partitions", metavar="LIST", help="only these, e.g. 0-7,12 (default: all that are free)")
+    parser.add_argument("--partitions", metavar="LIST", help="only these, e.g. 0-7,12 (default: its share of all)")
     parser.add_argument("--lease-ms", type=int, metavar="MS", help="how long a dead worker's partitions stay taken")
 
 
@@ -246,10 +246,10 @@ COMMAND = Command(
     help="fold live events and predict intents",
     description=(
         "Reads the partitions' streams, folds every event into its user's live record, predicts the user's intent and\n"
-        "commits both with the position in the log. Start as many as you like: each takes partitions that are free."
+        "commits both with the position in the log. Start and stop as many as you like: within seconds each has its share."
     ),
     examples=(
-        ("lambent worker", "all partitions that no other worker holds"),
+        ("lambent worker", "its share of the partitions: alone, all of them"),
         ("lambent worker --partitions 0-7", "only these"),
     ),
     configure=configure,
