@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from realtime.store import Entry, Meta
     from realtime.stores import FullStore
 
+# Beyond maxmemory too: see ``room``.
+_TELL = b"""#!lua flags=allow-oom
+return redis.call('HSET', KEYS[1], unpack(ARGV))
+"""
+
 INTERVAL_MS = 1_000
 LEASE_MS = 3_000
 """How long the lease outlives its archiver, at least; three intervals where that is more."""
@@ -57,6 +62,7 @@ class Archiver:
         self._lease = Lease(store, name, max(LEASE_MS, 3 * interval_ms))
         self._log: Archive | None = None
         self._intents: Archive | None = None
+        self._memory_level = "enough"
 
     def run(self, stop: threading.Event) -> None:
         """Archive until ``stop`` is set, then once more what is there. A store that is gone and a full disk are waited for.
@@ -107,9 +113,10 @@ class Archiver:
         entries = self._drain(log, keys.events, "entries")
         self._drain(intents, keys.intents, "intents")
         now_ms = self.store.now_ms()
-        self._mark(log, now_ms)
         self._tell(log)
+        self._look()
         self._trim(log, intents, now_ms)
+        self._mark(log, now_ms)  # last: a store that is full takes no markers, and has to be trimmed
         return entries
 
     def _hold(self) -> bool:
@@ -165,13 +172,31 @@ class Archiver:
 
     def _tell(self, log: Archive) -> None:
         """Say how far the archive is to those who cannot read the table."""
-        self.store.call("HSET", keys.ARCHIVED, *(part for place in log.positions.items() for part in place))
+        places = [part for place in log.positions.items() for part in place]
+        self.store.call("EVAL", _TELL, 1, keys.ARCHIVED, *places)
+
+    def _look(self) -> None:
+        """Say that the store's memory is short long before anything is refused, and that it is so no more."""
+        from realtime.logs import fields, get_logger
+        from realtime.room import FULL, NEAR, memory_of, parse_info
+
+        (said,) = self.store.pipe([("INFO", "memory")])
+        if isinstance(said, Exception):  # an ACL may keep it from us
+            return
+        memory = memory_of(parse_info(said))
+        self.metrics.memory(memory.used_bytes, memory.limit_bytes)
+        level = "full" if memory.share >= FULL else "short" if memory.share >= NEAR else "enough"
+        if level != self._memory_level:
+            self._memory_level = level
+            tell = get_logger("archiver").info if level == "enough" else get_logger("archiver").warning
+            tell(fields("store-memory", level=level, used_bytes=memory.used_bytes, limit_bytes=memory.limit_bytes))
 
     def _trim(self, log: Archive, intents: Archive, now_ms: int) -> None:
-        from realtime.trim import trim_events, trim_intents
+        from realtime.trim import INTENTS_KEPT_MS, trim_archived, trim_events
 
         trim_events(self.store, log.positions)
-        trim_intents(self.store, intents.positions, now_ms)
+        kept_ms = 0 if self._memory_level == "full" else INTENTS_KEPT_MS
+        trim_archived(self.store, keys.intents, intents.positions, now_ms - kept_ms)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

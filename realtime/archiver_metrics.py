@@ -26,6 +26,18 @@ class ArchiverMetrics:
             registry=registry,
         )
 
+        self._used = Gauge(
+            "lambent_archiver_store_used_bytes",
+            "Memory of the store that counts against its maxmemory.",
+            registry=registry,
+        )
+        self._limit = Gauge("lambent_archiver_store_limit_bytes", "Its maxmemory; 0: none is set.", registry=registry)
+
+    def memory(self, used_bytes: int, limit_bytes: int) -> None:
+        """Tell how full the store is."""
+        self._used.set(used_bytes)
+        self._limit.set(limit_bytes)
+
     def archived(self, what: str, rows: int, oldest_ms: int) -> None:
         """Count a commit of ``rows`` rows, the oldest from ``oldest_ms``."""
         self.tally.update({what: rows, "commits": 1})

@@ -43,8 +43,9 @@ def check_store(question: Question) -> Iterator[Finding]:
 
 def read_info(store: Any) -> Info:
     """Ask the server; nothing is written."""
-    text = store.call("INFO").decode(errors="replace")
-    info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    from realtime.room import parse_info
+
+    info = parse_info(store.call("INFO"))
     before_ms = time.time() * 1000
     seconds, microseconds = store.call("TIME")
     middle_ms = (before_ms + time.time() * 1000) / 2
@@ -56,6 +57,7 @@ def check_server(info: Info) -> Iterator[Finding]:
     name = info.get("server_name", "redis")
     yield ok("store", f"{name} {info.get(f'{name}_version', '?')} answers")
     yield check_eviction(info)
+    yield check_room(info)
     yield check_persistence(info)
     yield check_skew(int(info["skew_ms"]))
 
@@ -68,6 +70,20 @@ def check_eviction(info: Info) -> Finding:
         remedy = "Set it, and in the server's file too: CONFIG SET maxmemory-policy noeviction."
         return problem("eviction", f"maxmemory-policy is {policy}: a full store drops users and positions", remedy)
     return ok("eviction", f"noeviction, maxmemory {_gigabytes(limit) if limit else 'not set'}")
+
+
+def check_room(info: Info) -> Finding:
+    """Whether events are refused, or will soon be, for want of memory."""
+    from realtime.room import FULL, NEAR, memory_of
+
+    memory = memory_of(info)
+    if not memory.limit_bytes:
+        return ok("room", f"{_gigabytes(memory.used_bytes)} used")
+    detail = f"{memory.share:.0%} of maxmemory ({_gigabytes(memory.limit_bytes)}) is used"
+    remedy = f"Give it more; do worker and archiver run? From {FULL:.0%} on the server takes no events (429)."
+    if memory.share >= FULL:
+        return problem("room", detail, remedy)
+    return warning("room", detail, remedy) if memory.share >= NEAR else ok("room", detail)
 
 
 def check_persistence(info: Info) -> Finding:

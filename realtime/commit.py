@@ -14,8 +14,9 @@ from lambent import keys
 EXPIRY_MS = 14 * 24 * 3600 * 1000
 """How long a live record and an intent outlive their user's last event."""
 
-# What can fail (a key of another type) goes first, when nothing has been written; the position goes last.
-SCRIPT = b"""
+# What can fail (a key of another type) goes first, when nothing has been written; the position goes last. It may go beyond
+# maxmemory: see ``room``.
+SCRIPT = b"""#!lua flags=allow-oom
 local at = redis.call('GET', KEYS[1]) or '0-0'
 if at ~= ARGV[1] then return at end
 local records, dead = tonumber(ARGV[6]), tonumber(ARGV[7])

@@ -14,6 +14,8 @@ from lambent.settings import Settings
 from realtime import ids
 from realtime.collector import Taken
 from realtime.connection import connect_async
+from realtime.lag import look_command, most_waiting
+from realtime.room import Room
 
 SERVER = "lambent-server-"
 """What the name of a server's connections begins with: how others see that one lives."""
@@ -34,6 +36,7 @@ class Gateway:
             settings.store_url.get_secret_value(), f"{SERVER}{socket.gethostname()}-{os.getpid()}"
         )
         self._most = settings.stream_max_events
+        self._room = Room(lambda: self._client.execute_command("INFO", "memory"), self._waiting)
         self.partitions = partitions
 
     async def close(self) -> None:
@@ -50,9 +53,19 @@ class Gateway:
         lengths = await self._pipe([("XLEN", keys.events(p)) for p in wanted])
         return [p for p, length in zip(wanted, lengths, strict=True) if length >= self._most]
 
+    async def short_of_memory(self) -> bool:
+        """Whether the store has no room for more events."""
+        return await self._room.short()
+
     async def append(self, events: Sequence[Taken]) -> list[bytes]:
         """Add events to the log, in order; the ids of their entries."""
+        self._room.add(len(events), sum(len(one.data) for one in events))
         return await self._pipe([("XADD", keys.events(one.partition), "*", "e", one.data) for one in events])
+
+    async def _waiting(self) -> int:
+        """How many entries no worker has seen, at most."""
+        replies = await self._pipe([look_command(p, {}) for p in range(self.partitions)])
+        return sum(map(most_waiting, replies))
 
     async def intents(self, users: Sequence[str]) -> list[bytes | None]:
         """The newest intent of each user, as JSON; None where there is none. One command a partition, one round trip."""

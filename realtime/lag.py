@@ -73,14 +73,21 @@ def look(store: FullStore, partitions: Iterable[int]) -> list[Place]:
     wanted = list(partitions)
     flat = store.call("HGETALL", keys.ARCHIVED)
     archived = dict(zip(map(int, flat[::2]), flat[1::2], strict=True))
-    commands = (_command(p, archived) for p in wanted)
+    commands = (look_command(p, archived) for p in wanted)
     (seconds, micros), *replies = store.pipe_or_raise([("TIME",), *commands])
     now_ms = int(seconds) * 1000 + int(micros) // 1000
     return [_place(p, reply, now_ms) for p, reply in zip(wanted, replies, strict=True)]
 
 
-def _command(p: int, archived: Mapping[int, bytes]) -> tuple[bytes | str | int, ...]:
+def look_command(p: int, archived: Mapping[int, bytes]) -> tuple[bytes | str | int, ...]:
+    """What looks at a partition; its reply is for ``most_waiting``, or one of those from which ``look`` makes places."""
     return ("EVAL", _LOOK, 2, keys.events(p), keys.position(p), archived.get(p, b""), COUNTED)
+
+
+def most_waiting(reply: Any) -> int:
+    """How many entries the worker has not seen, at most: all that there are, where it is far behind."""
+    entries, _, _, (waiting, exact, _), _ = reply
+    return int(waiting if exact else entries)
 
 
 def _place(p: int, reply: Any, now_ms: int) -> Place:

@@ -85,8 +85,9 @@ async def _take(context: Context, outcomes: list[Taken | Rejection], wait_ms: in
         errors = tuple(msgspec.to_builtins(one) for one in refused)
         return respond(Problem(title="No valid event", status=422, detail="Nothing was taken.", errors=errors))
     if full := await context.gateway.full(one.partition for one in taken):
-        detail = f"The log is full in partition {full[0]}: the workers or the archiver are behind. Nothing was taken."
-        return respond(Problem(title="The log is full", status=429, detail=detail), TRY_AGAIN)
+        return _no_room(context, "stream", f"The log is full in partition {full[0]}")
+    if await context.gateway.short_of_memory():
+        return _no_room(context, "memory", "The store's memory is almost full")
     entry_ids = await context.gateway.append(taken)
     _count_refused(context, refused)
     context.metrics.accepted.inc(len(taken))
@@ -94,6 +95,12 @@ async def _take(context: Context, outcomes: list[Taken | Rejection], wait_ms: in
     intents = await _intents(context, taken, entry_ids, wait_ms) if wait_ms else None
     body = msgspec.json.encode(Accepted(len(taken), event_ids, refused, intents))
     return Response(body, status_code=202, media_type=JSON)
+
+
+def _no_room(context: Context, what: str, cause: str) -> Response[bytes]:
+    context.metrics.full.labels(what).inc()
+    detail = f"{cause}: the workers or the archiver are behind. Nothing was taken."
+    return respond(Problem(title="The log is full", status=429, detail=detail), TRY_AGAIN)
 
 
 def _count_refused(context: Context, refused: list[Refused]) -> None:

@@ -15,6 +15,12 @@ class ServerMetrics:
         self.registry = registry = CollectorRegistry()
         self.accepted = Counter("lambent_collector_events", "Events added to the log.", registry=registry)
         self.rejected = Counter("lambent_collector_rejected", "Events refused.", ["reason"], registry=registry)
+        self.full = Counter(
+            "lambent_collector_full",
+            "Requests refused since there is no room: in a partition's stream, or in the store's memory.",
+            ["reason"],
+            registry=registry,
+        )
         self.requests = Counter("lambent_http_requests", "Responses by status.", ["status"], registry=registry)
         self.streams = Gauge("lambent_http_streams", "Streams that are open.", registry=registry)
         self.streams_ended = Counter("lambent_http_streams_ended", "Why streams ended.", ["reason"], registry=registry)

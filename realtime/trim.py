@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from lambent import keys
 from realtime import ids
 from realtime.stores import FullStore
 
 INTENTS_KEPT_MS = 10 * 60 * 1000
-"""How long an archived intent stays in its stream, for those who follow it."""
+"""How long an archived intent stays in its stream, for those who follow it; in a store that is full it goes at once."""
 
 # Trims up to the older of the archive's last id (ARGV[1]) and the worker's position, and records it: a worker whose
 # position is before that has lost entries and can say so. The entry with that id itself stays. While the partition is
 # rebuilt (ARGV[2]) all stays.
-_TRIM = b"""
+_TRIM = b"""#!lua flags=allow-oom
 local function parse(id)
   local dash = string.find(id, '-', 1, true)
   return tonumber(string.sub(id, 1, dash - 1)), tonumber(string.sub(id, dash + 1))
@@ -45,11 +45,9 @@ def trim_events(store: FullStore, archived: Mapping[int, bytes]) -> int:
     )
 
 
-def trim_intents(store: FullStore, archived: Mapping[int, bytes], now_ms: int) -> int:
-    """Drop archived intents that are older than ``INTENTS_KEPT_MS``; how many batches that were."""
-    oldest = ids.form(max(now_ms - INTENTS_KEPT_MS, 0), 0)
+def trim_archived(store: FullStore, stream: Callable[[int], str], archived: Mapping[int, bytes], before_ms: int) -> int:
+    """Drop archived entries from before a time from streams that no worker reads; how many that were."""
+    oldest = ids.form(max(before_ms, 0), 0)
     return sum(
-        store.pipe_or_raise(
-            ("XTRIM", keys.intents(p), "MINID", ids.earliest(end, oldest)) for p, end in archived.items()
-        )
+        store.pipe_or_raise(("XTRIM", stream(p), "MINID", ids.earliest(end, oldest)) for p, end in archived.items())
     )

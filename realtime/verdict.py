@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from lambent.doctor import Finding, problem, warning
 from realtime.lag import Behind
+from realtime.room import FULL, NEAR
 from realtime.status import Status
 
 LATE_MS = 10_000
@@ -14,8 +15,6 @@ ARCHIVE_LATE_MS = 300_000
 """The archiver may have been told to commit once a minute."""
 STALE_MS = 2 * 24 * 3600 * 1000
 """Profiles are published every hour, or at least every night."""
-NEAR, FULL = 0.75, 0.9
-"""Shares of a limit from which on it is looked at, and from which on something will soon be refused."""
 
 
 def judge(status: Status, stream_max_events: int) -> Iterator[Finding]:
@@ -85,9 +84,8 @@ def _room(status: Status, stream_max_events: int) -> Iterator[Finding]:
     share = memory.used_bytes / limit_bytes if limit_bytes else 0
     if share >= NEAR:
         tell = problem if share >= FULL else warning
-        yield tell(
-            "memory", f"the store uses {share:.0%} of {name}", "Give it more; when it is full it refuses events."
-        )
+        remedy = f"Give it more. From {FULL:.0%} of maxmemory on the server answers 429 until worker and archiver have made room."
+        yield tell("memory", f"the store uses {share:.0%} of {name}", remedy)
     longest = max(status.partitions, key=lambda place: place.entries)
     share = longest.entries / stream_max_events
     if share >= NEAR:

@@ -93,7 +93,7 @@ bits, as 64-bit integers or doubles. Pass over fields that you do not know: late
 The stream `{keys.intents(0).replace("0", "p")}` has one entry a batch of the worker, with one field, `i`: a JSON array of intents as above, in the order in
 which the log has their events. Each intent is in it exactly once, written in the same transaction as the visitor's key and the position.
 Follow it with `XREAD BLOCK` from the last id that you have seen (`$` at first). Each follower keeps its own place; there are no
-consumer groups. An entry stays until it is archived and {minutes} minutes old: whoever was away for longer finds what is missing in the
+consumer groups. An entry stays until it is archived and {minutes} minutes old, in a store that is full until it is archived: whoever was away for longer finds what is missing in the
 table [`intents`](tables.md#intents).
 
 ## The rights of a reader
