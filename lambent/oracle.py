@@ -6,7 +6,7 @@ It reads the same declarations, and shares no arithmetic with ``profile``, ``fol
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from lambent.catalogue import KINDS, VALUES
 from lambent.encoding import text_hash
 from lambent.events import MIN_EVENT_MS, Event
 from lambent.facts import Choice, Fact
-from lambent.features import FeatureSet
+from lambent.features import EMBEDDED, FeatureSet
 from lambent.profile import Profiles
 from lambent.sessions import GAP_MS, HORIZON_MS
 
@@ -48,14 +48,22 @@ def distinct(log: Iterable[tuple[Event, int]]) -> list[tuple[Event, int]]:
 
 def mark(features: FeatureSet, log: Iterable[tuple[Event, int]]) -> list[Seen]:
     """A user's distinct events since the last silence beyond the horizon, with their marks."""
-    intent_of = {one.name: one.intent for one in features.taxonomy.types}
     seen: list[Seen] = []
+    for one, silent in marks(features, log):
+        if silent:
+            seen.clear()
+        seen.append(one)
+    return seen
+
+
+def marks(features: FeatureSet, log: Iterable[tuple[Event, int]]) -> Iterator[tuple[Seen, bool]]:
+    """A user's distinct events with their marks, and whether there was a silence beyond the horizon before each."""
+    intent_of = {one.name: one.intent for one in features.taxonomy.types}
     clock_ms: int | None = None
     decided: set[str] = set()
     for event, ingest_ms in log:
         t_ms = min(event.event_ms, ingest_ms)
-        if clock_ms is not None and t_ms > clock_ms + HORIZON_MS:
-            seen.clear()
+        silent = clock_ms is not None and t_ms > clock_ms + HORIZON_MS
         opens = clock_ms is None or t_ms > clock_ms + GAP_MS
         late = clock_ms is not None and t_ms < clock_ms - GAP_MS
         clock_ms = t_ms if clock_ms is None else max(clock_ms, t_ms)
@@ -64,8 +72,7 @@ def mark(features: FeatureSet, log: Iterable[tuple[Event, int]]) -> list[Seen]:
         intent = intent_of[event.type] or ""
         decides = "" if late or intent in decided else intent
         decided.add(decides)
-        seen.append(Seen(event, t_ms, opens, late, clock_ms, decides))
-    return seen
+        yield Seen(event, t_ms, opens, late, clock_ms, decides), silent
 
 
 def profile(features: FeatureSet, seen: list[Seen], told: Told | None = None) -> Profiles:
@@ -189,8 +196,30 @@ def steps(
     for n in range(len(log)):
         seen = mark(features, log[: n + 1])
         if not seen[-1].late:
-            numbers = _numbers(features, seen) | _known(seen[-1].event, known or {})
-            rows.append((seen[-1].event.id, seen[-1].opens, numbers))
+            opened = max(n for n, one in enumerate(seen) if one.opens)
+            session = [one for one in seen[opened:] if not one.late]
+            rows.append((seen[-1].event.id, seen[-1].opens, numbers(features, seen, session, known or {})))
+    return rows
+
+
+def numbers(features: FeatureSet, seen: list[Seen], session: list[Seen], known: Known) -> dict[str, float]:
+    """The numbers of one step by name.
+
+    Args:
+        features: the feature set.
+        seen: the user's events up to this one, late ones among them.
+        session: those of them in the session that runs.
+        known: what the catalogue knows.
+    """
+    return _numbers(features, seen, session) | _known(seen[-1].event, known)
+
+
+def ids(features: FeatureSet, event: Event) -> list[int]:
+    """The ids of one step, in the order of ``FeatureSet.step_ids``: the type, then a row of each table of embeddings."""
+    rows = [features.taxonomy.type_code[event.type]]
+    for name, size in EMBEDDED.items():
+        text = getattr(event, name)
+        rows.append(0 if text is None else 1 + text_hash(text) % (size - 1))
     return rows
 
 
@@ -203,10 +232,8 @@ def _known(event: Event, known: Known) -> dict[str, float]:
     return found
 
 
-def _numbers(features: FeatureSet, seen: list[Seen]) -> dict[str, float]:
+def _numbers(features: FeatureSet, seen: list[Seen], session: list[Seen]) -> dict[str, float]:
     event, t_ms, clock_ms = seen[-1].event, seen[-1].t_ms, seen[-1].clock_ms
-    opened = max(n for n, one in enumerate(seen) if one.opens)
-    session = [one for one in seen[opened:] if not one.late]
     before = session[:-1]
     hour, day = 2 * math.pi * (t_ms / 86_400_000 % 1), 2 * math.pi * (t_ms / 604_800_000 % 1)
     found = {

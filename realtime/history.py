@@ -49,7 +49,7 @@ def read_history(
         By user: (events with ingest times, as the oracle reads them; ingest times with ``FILE_MS`` for files).
     """
     found: dict[str, list[tuple[Event, int, int]]] = {}
-    for event in _files(settings):
+    for event in file_events(settings):
         found.setdefault(event.user, []).append((event, event.event_ms, FILE_MS))
     for event, ingest_ms in _live(settings, taxonomy, left_out):
         found.setdefault(event.user, []).append((event, ingest_ms, ingest_ms))
@@ -64,7 +64,8 @@ def _distinct(own: list[tuple[Event, int, int]]) -> tuple[Log, list[int]]:
     return log, [origin[event.id] for event, _ in log]
 
 
-def _files(settings: Settings) -> Iterator[Event]:
+def file_events(settings: Settings) -> Iterator[Event]:
+    """Events from files, each user's in order."""
     import pyarrow.dataset as ds
 
     table = open_table(settings, tables.EVENTS)
