@@ -72,6 +72,11 @@ bench-realtime: setup ## Measure the realtime layer
 	@$(call say,Benchmark: the realtime layer)
 	python -m tests.benchmarks.realtime $(ARGS)
 
+.PHONY: bench-acknowledge
+bench-acknowledge: setup ## Measure what each meaning of 202 costs
+	@$(call say,Benchmark: what 202 means)
+	python -m tests.benchmarks.acknowledge
+
 .PHONY: demo
 demo: setup ## Run the whole of Lambent once: INPUT=your.csv MAPPING=how-to-read-it.toml, or events it makes up
 	@$(call say,The demo: lambent demo)

@@ -87,9 +87,13 @@ def presentable(value: Any) -> str | int | None:
 def allowed(field: FieldInfo) -> str:
     """The type and the bounds of a setting in words: ``whole number, at least 1, at most 1,024``."""
     parts = get_args(field.annotation) or (field.annotation,)
-    kinds = " or ".join(KINDS.get(part, getattr(part, "__name__", str(part))) for part in parts)
+    kinds = " or ".join(_kind(part) for part in parts)
     limits = [(name, getattr(limit, name, None)) for limit in field.metadata for name in BOUNDS]
     return ", ".join([kinds, *(f"{BOUNDS[name]} {limit:,}" for name, limit in limits if limit is not None)])
+
+
+def _kind(part: Any) -> str:
+    return part if isinstance(part, str) else KINDS.get(part, getattr(part, "__name__", str(part)))
 
 
 def select(explained: Sequence[Explained], name: str | None) -> list[Explained]:

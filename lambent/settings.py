@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -105,6 +105,13 @@ class Settings(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of a worker's or archiver's /metrics; 0: none.")
     stream_max_events: int = Field(
         1_000_000, ge=1_000, description="Events a partition's stream may hold before the collector answers 429."
+    )
+    acknowledge: Literal["memory", "disk", "replica"] = Field(
+        "memory",
+        description="Where an event must be before the server answers 202: in the store's memory, on its disk, or in a replica's memory.",
+    )
+    acknowledge_ms: int = Field(
+        3_000, ge=1, le=60_000, description="How long the server waits for disk or replica before it answers 503."
     )
 
     @classmethod

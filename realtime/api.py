@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar import Request, Response, get
 from litestar.exceptions import HTTPException
+from redis.exceptions import OutOfMemoryError
 
 from realtime.admission import SCOPE
 from realtime.api_keys import Scope
@@ -14,6 +15,7 @@ from realtime.context import HttpRequest, context_of
 from realtime.following import follow_intents
 from realtime.logs import fields, get_logger
 from realtime.problems import Problem, ProblemError, from_exception, from_problem, respond
+from realtime.promise import NotKeptError
 from realtime.reading import read_intent, read_intents
 from realtime.sending import TRY_AGAIN, send_events
 from realtime.server_metrics import CONTENT_TYPE
@@ -49,6 +51,20 @@ def store_gone(request: Request[Any, Any, Any], error: Exception) -> Response[by
     return respond(Problem(title="Store unavailable", status=503, detail=detail), TRY_AGAIN)
 
 
+def store_full(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The store has no memory left, and took nothing of the request."""
+    log.warning(fields("store-full", reason=str(error)))
+    detail = "The store's memory is full. Nothing was taken: send the request again later."
+    return respond(Problem(title="The store is full", status=429, detail=detail), TRY_AGAIN)
+
+
+def not_kept(request: Request[Any, Any, Any], error: NotKeptError) -> Response[bytes]:
+    """What is in the log may be lost with the store's memory: whoever sent it has to send it again."""
+    log.warning(fields("not-kept", reason=str(error)))
+    detail = f"{error} Send the request again; events with an id count once."
+    return respond(Problem(title="Not kept yet", status=503, detail=detail), TRY_AGAIN)
+
+
 def failed(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """A mistake of this server; its log says which."""
     log.error(fields("request-failed", path=request.scope["path_template"], error=type(error).__name__), exc_info=error)
@@ -58,6 +74,8 @@ def failed(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
 HANDLERS = [send_events, read_intent, read_intents, follow_intents, healthz, readyz, metrics]
 EXCEPTION_HANDLERS: dict[Any, Any] = {
     **dict.fromkeys(UNAVAILABLE, store_gone),
+    OutOfMemoryError: store_full,
+    NotKeptError: not_kept,
     ProblemError: from_problem,
     HTTPException: from_exception,
     Exception: failed,

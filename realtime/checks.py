@@ -24,6 +24,7 @@ Info = dict[str, str]
 def check_store(question: Question) -> Iterator[Finding]:
     """Whether the store answers and keeps what it is given, and whether its memory will do."""
     from realtime.connection import in_words
+    from realtime.promise import check_promise
     from realtime.store import Store
 
     info: Info = {}
@@ -33,6 +34,7 @@ def check_store(question: Question) -> Iterator[Finding]:
             info = read_info(store)
             yield from check_server(info)
             yield check_meta(store, question)
+            yield from check_promise(store, question.settings, int(info.get("connected_slaves", 0)))
             yield check_held(store)
     except SettingsError as error:
         yield problem("store", error.cause, error.remedy)

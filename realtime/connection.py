@@ -74,7 +74,7 @@ def connect(url: str) -> Any:
     return client
 
 
-def connect_async(url: str, name: str | None = None) -> Any:
+def connect_async(url: str, name: str | None = None, timeout_s: float = SERVER_TIMEOUT_S) -> Any:
     """The same for asyncio; ``name`` is what the store calls its connections (``CLIENT LIST``)."""
     try:
         client = redis.asyncio.Redis.from_url(
@@ -82,7 +82,7 @@ def connect_async(url: str, name: str | None = None) -> Any:
             protocol=2,
             client_name=name,
             parser_class=AsyncParser,
-            socket_timeout=SERVER_TIMEOUT_S,
+            socket_timeout=timeout_s,
             retry=AsyncRetry(NoBackoff(), 0),
         )
     except ValueError as error:

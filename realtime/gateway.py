@@ -13,8 +13,9 @@ from lambent import keys
 from lambent.settings import Settings
 from realtime import ids
 from realtime.collector import Taken
-from realtime.connection import connect_async
+from realtime.connection import SERVER_TIMEOUT_S, connect_async
 from realtime.lag import look_command, most_waiting
+from realtime.promise import NotKeptError, promise_of
 from realtime.room import Room
 
 SERVER = "lambent-server-"
@@ -24,17 +25,18 @@ SLOW_POLL_S = 0.01
 
 
 class Gateway:
-    """One connection pool to the store.
+    """Connection pools to the store: one to read, and one to append, whose replies may wait for disk or replica.
 
     Args:
-        settings: name the URL and how much a stream may hold.
+        settings: name the URL, how much a stream may hold, and what an append promises.
         partitions: P.
     """
 
     def __init__(self, settings: Settings, partitions: int) -> None:
-        self._client = connect_async(
-            settings.store_url.get_secret_value(), f"{SERVER}{socket.gethostname()}-{os.getpid()}"
-        )
+        url, name = settings.store_url.get_secret_value(), f"{SERVER}{socket.gethostname()}-{os.getpid()}"
+        self._promise = promise_of(settings)
+        self._client = connect_async(url, name)
+        self._log = connect_async(url, name, SERVER_TIMEOUT_S + self._promise.wait_s)
         self._most = settings.stream_max_events
         self._room = Room(lambda: self._client.execute_command("INFO", "memory"), self._waiting)
         self.partitions = partitions
@@ -42,6 +44,7 @@ class Gateway:
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose()
+        await self._log.aclose()
 
     async def ping(self) -> None:
         """Raise if the store cannot be reached."""
@@ -58,9 +61,27 @@ class Gateway:
         return await self._room.short()
 
     async def append(self, events: Sequence[Taken]) -> list[bytes]:
-        """Add events to the log, in order; the ids of their entries."""
+        """Add events to the log, in order, and wait until they are kept as ``acknowledge`` asks; the ids of their entries.
+
+        Raises:
+            NotKeptError: some of them are in the log, or all and the wait was over first.
+            redis.exceptions.ResponseError: the store has taken none of them.
+        """
         self._room.add(len(events), sum(len(one.data) for one in events))
-        return await self._pipe([("XADD", keys.events(one.partition), "*", "e", one.data) for one in events])
+        async with self._log.pipeline(transaction=False) as pipeline:
+            for one in events:
+                pipeline.execute_command("XADD", keys.events(one.partition), "*", "e", one.data)
+            for command in self._promise.commands:
+                pipeline.execute_command(*command)
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        entry_ids, kept = replies[: len(events)], replies[len(events) :]
+        refused = [reply for reply in entry_ids if isinstance(reply, Exception)]
+        if len(refused) == len(events):
+            raise refused[0]
+        if refused:
+            raise NotKeptError(f"The store took {len(events) - len(refused)} of {len(events)} events ({refused[0]}).")
+        self._promise.check(kept)
+        return entry_ids
 
     async def _waiting(self) -> int:
         """How many entries no worker has seen, at most."""

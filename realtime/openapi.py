@@ -36,9 +36,10 @@ _PROBLEMS = {
     "413": "too many events, users or bytes",
     "415": "the body is compressed",
     "422": "no valid event",
-    "429": "too many requests with this API key, or the log is full",
+    "429": "too many requests with this API key, or the log or the store's memory is full",
     "502": "what the store holds of this user is no intent of this version",
-    "503": "the store cannot be reached or takes nothing just now, or as many streams are open as may be",
+    "503": "the store cannot be reached or takes nothing just now, or does not say in time that it keeps what it took, or as many "
+    "streams are open as may be",
 }
 _TELLING = {"401": "WWW-Authenticate", "403": "WWW-Authenticate", "429": "Retry-After", "503": "Retry-After"}
 """By status: the header that says more."""

@@ -2,6 +2,7 @@
 
 A request's events are looked at one by one: the valid ones are taken, the others are named with their index and reason. So
 202 means that at least one was taken, 422 that none was; nothing is taken in silence and nothing is dropped in silence.
+How well what was taken is kept is a setting (``realtime.promise``).
 """
 
 from __future__ import annotations

@@ -136,15 +136,25 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
     """Serve until told to stop."""
     from realtime.api_keys import Keyring
     from realtime.logs import fields, get_logger, start_logging
+    from realtime.promise import refuse_promise
     from realtime.store import open_store
 
     start_logging()
     keyring = Keyring(settings.api_keys_file)
     refuse_open_address(settings.http_host, len(keyring))
-    _, meta = open_store(settings)
+    store, meta = open_store(settings)
+    refuse_promise(store, settings)
     log = get_logger("server")
     url = f"http://{settings.http_host}:{settings.http_port}"
-    log.info(fields("started", url=url, partitions=meta.partitions, keys=len(keyring) if keyring.asked else "none"))
+    log.info(
+        fields(
+            "started",
+            url=url,
+            partitions=meta.partitions,
+            keys=len(keyring) if keyring.asked else "none",
+            acknowledge=settings.acknowledge,
+        )
+    )
     asyncio.run(serve(settings, meta, keyring))
     log.info(fields("stopped"))
 

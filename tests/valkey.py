@@ -7,12 +7,13 @@ server, emptied before the test.
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -44,12 +45,13 @@ class Valkey:
     process: subprocess.Popen[bytes]
 
 
-def start_valkey(folder: Path, port: int, *options: str) -> Valkey:
+def start_valkey(folder: Path, port: int, *options: str, environment: Mapping[str, str] | None = None) -> Valkey:
     """Start a server with its files in ``folder``; ``options`` are Valkey's own, by default without persistence."""
     options = options or ("--save", "", "--appendonly", "no")
     process = subprocess.Popen(
         [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options],
         stdout=subprocess.DEVNULL,
+        env=os.environ | dict(environment or {}),
     )
     client = redis.Redis(port=port)
     end_s = time.monotonic() + START_S

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from lambent.settings import PREFIX, Settings
 Process = subprocess.Popen[bytes]
 
 
-def spawn(settings: Settings, *arguments: str) -> Process:
+def spawn(settings: Settings, *arguments: str, environment: Mapping[str, str] | None = None) -> Process:
     """Start ``lambent ARGUMENTS`` on the store and folder of these settings; its log goes to a file there."""
     variables = {
         PREFIX + name.upper(): str(value.get_secret_value() if isinstance(value, SecretStr) else value)
@@ -27,7 +27,7 @@ def spawn(settings: Settings, *arguments: str) -> Process:
     with (settings.root / f"{arguments[0]}.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "lambent", *arguments],
-            env=os.environ | variables | {"PYTHONPATH": python_path},
+            env=os.environ | variables | {"PYTHONPATH": python_path} | dict(environment or {}),
             cwd=settings.root,
             stdout=log,
             stderr=log,
@@ -35,9 +35,9 @@ def spawn(settings: Settings, *arguments: str) -> Process:
 
 
 @contextmanager
-def running(settings: Settings, *arguments: str) -> Iterator[Process]:
+def running(settings: Settings, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Process]:
     """A process that is stopped as a service manager would, at the end."""
-    process = spawn(settings, *arguments)
+    process = spawn(settings, *arguments, environment=environment)
     try:
         yield process
     finally:
