@@ -110,7 +110,7 @@ PY
 }
 
 # What is compiled, as lambent.compiled names it.
-fold_sources=(lambent/{compiled,kernel,monoid,packing,views,sessions,encoding,aggregates,catalogue}.py)
+fold_sources=(lambent/{compiled,kernel,monoid,packing,record_packing,views,sessions,encoding,aggregates,catalogue,events}.py)
 
 compile_fold() {
     .venv/bin/python -c 'import lambent.compiled' &&

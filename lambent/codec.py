@@ -22,189 +22,61 @@ shorter one, which leaves most of them 0: what has decayed to nothing at seven d
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lambent import compiled
-from lambent.aggregates import ACT_BITS, HASH_BITS, MINUTE_MS, REGISTERS, SECOND_MS, Earliest
+from lambent.aggregates import REGISTERS
 from lambent.errors import DataError
-from lambent.events import MIN_EVENT_MS
-from lambent.packing import CLOCK_BYTES
+from lambent.packing import CLOCK_BYTES, REGISTER_BITS, STORED_LEAST, STORED_RELATIVE
 from lambent.profile import Layout, Profiles
+from lambent.views import profile_blocks
 
-Codes = NDArray[np.int64]
+__all__ = ["STORED_LEAST", "STORED_RELATIVE", "pack", "pack_joined", "unpack", "unpack_joined"]
+
+Rows = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
 AT_ONCE = 1_024
-"""Profiles whose codes are held together: they stay in the processor's cache."""
-STORED_LEAST = 2.0**-24
-"""The smallest decayed value of a published profile that is not 0 …"""
-STORED_RELATIVE = 2.0**-18
-"""… and one unit of any, relative to it."""
-_CUT_BITS = 5
-"""Of float32's 23 bits of mantissa so many are cut off."""
-_ORIGIN = int(np.float32(STORED_LEAST).view(np.uint32)) - (1 << _CUT_BITS)
-"""Bits of float32 from which codes are counted: that of the smallest value is 1."""
-_KEY_BITS = ACT_BITS + HASH_BITS
-_MINUTES = (1 << 26) - 1
-_SECONDS = (1 << 32) - 1
-_REGISTER_BITS = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class _Field:
-    """Some columns of a profile and their codes.
-
-    Attributes:
-        width: how many codes.
-        sizes: bytes of a code's parts, the lowest first; each part is a code of its own.
-        read: [n, width] codes of n profiles.
-        write: sets them in profiles whose clock is set.
-        period: a code's bit tells whether being there changes from the code so many before; 0: whether it is there.
-    """
-
-    width: int
-    sizes: tuple[int, ...]
-    read: Callable[[Profiles], Codes | NDArray[np.int32]]
-    write: Callable[[Profiles, Codes], None]
-    period: int = 0
-
-
-def _fields(layout: Layout, double: bool) -> list[_Field]:
-    width = layout.width
-    return [
-        _Field(width["count"], (1, 3), lambda p: p["count"], _set("count")),
-        _decayed(layout, double),
-        _Field(width["latest"], (3, 2), lambda p: _before(p, "latest", 0), lambda p, c: _set_before(p, c, "latest", 0)),
-        _Field(
-            width["earliest"],
-            (3, 2),
-            lambda p: _before(p, "earliest", Earliest.identity),
-            lambda p, c: _set_before(p, c, "earliest", Earliest.identity),
-        ),
-        _Field(width["register"] // REGISTERS * REGISTERS * _REGISTER_BITS // 8, (1,), _planes, _set_planes),
-        _Field(width["recent"], (5, 2), _recent, _set_recent),
-        _Field(width["fact"], (1, 3), lambda p: p["fact"], _set("fact")),
-    ]
-
-
-def _set(group: str) -> Callable[[Profiles, Codes], None]:
-    def write(profiles: Profiles, codes: Codes) -> None:
-        profiles[group] = codes
-
-    return write
-
-
-def _decayed(layout: Layout, double: bool) -> _Field:
-    order = np.argsort(-layout.half_life_of, kind="stable")
-
-    def read(profiles: Profiles) -> Codes | NDArray[np.int32]:
-        values = np.take(profiles["decayed"], order, axis=1)
-        return values.view(np.int64) if double else _small(values)
-
-    def write(profiles: Profiles, codes: Codes) -> None:
-        values = np.ascontiguousarray(codes).view(np.float64) if double else _from_small(codes)
-        profiles["decayed"][:, order] = values
-
-    period = -(-len(order) // max(len(layout.half_lives_ms), 1))
-    return _Field(len(order), (8 if double else 3,), read, write, period)
-
-
-def _small(values: NDArray[np.float64]) -> NDArray[np.int32]:
-    bits = values.astype(np.float32).view(np.int32)
-    bits -= _ORIGIN - (1 << _CUT_BITS - 1)
-    bits >>= _CUT_BITS
-    return np.maximum(bits, 0, out=bits)
-
-
-def _from_small(codes: Codes) -> NDArray[np.float32]:
-    floats = ((codes << _CUT_BITS) + _ORIGIN).astype(np.int32).view(np.float32)
-    return np.where(codes == 0, np.float32(0), floats)
-
-
-def _before(profiles: Profiles, group: str, identity: int) -> Codes:
-    clock_s, values = profiles["clock_ms"][:, None] // SECOND_MS, profiles[group]
-    return np.where(values == identity, 0, (clock_s - values & _SECONDS) + 1)
-
-
-def _set_before(profiles: Profiles, codes: Codes, group: str, identity: int) -> None:
-    clock_s = profiles["clock_ms"][:, None] // SECOND_MS
-    profiles[group] = np.where(codes == 0, identity, clock_s - (codes - 1) & _SECONDS)
-
-
-def _planes(profiles: Profiles) -> Codes:
-    n, width = profiles["register"].shape
-    registers = profiles["register"].view(np.uint8).reshape(n, width // REGISTERS, 1, REGISTERS)
-    bits = registers >> np.arange(_REGISTER_BITS, dtype=np.uint8)[:, None] & 1
-    return np.packbits(bits, axis=3).reshape(n, width * _REGISTER_BITS // 8).astype(np.int64)
-
-
-def _set_planes(profiles: Profiles, codes: Codes) -> None:
-    n, width = profiles["register"].shape
-    planes = codes.astype(np.uint8).reshape(n, width // REGISTERS, _REGISTER_BITS, REGISTERS // 8)
-    bits = np.unpackbits(planes, axis=3) << np.arange(_REGISTER_BITS, dtype=np.uint8)[:, None]
-    profiles["register"] = np.bitwise_or.reduce(bits, axis=2).view(np.int8).reshape(n, width)
-
-
-def _recent(profiles: Profiles) -> Codes:
-    entries = profiles["recent"]
-    return np.where(entries == 0, 0, _turned(profiles, entries) + 1)
-
-
-def _set_recent(profiles: Profiles, codes: Codes) -> None:
-    profiles["recent"] = np.where(codes == 0, 0, _turned(profiles, codes - 1))
-
-
-def _turned(profiles: Profiles, entries: Codes) -> Codes:
-    """Entries with minutes before the clock for minutes since 2000, and the other way round."""
-    clock = (profiles["clock_ms"][:, None] - MIN_EVENT_MS) // MINUTE_MS
-    key = entries & (1 << _KEY_BITS) - 1
-    return (clock - (entries >> _KEY_BITS) & _MINUTES) << _KEY_BITS | key
+"""Profiles that are packed together, into room for the most that each could take."""
 
 
 class _Row:
-    """The row of codes of a layout: its fields beside each other.
+    """The row of codes of a layout: its fields beside each other, in the order that ``packing`` reads them.
 
     Attributes:
-        fields: of the layout.
-        width: how many codes.
+        order: [decayed] columns in the order of their codes.
         parts: as ``packing`` takes them: of each field the low parts of all codes, then the high ones.
         most_bytes: that a profile can take.
     """
 
     def __init__(self, layout: Layout, double: bool) -> None:
-        self.fields = _fields(layout, double)
-        self.width = sum(field.width for field in self.fields)
+        width, half_lives = layout.width, len(layout.half_lives_ms)
+        self.order = np.argsort(-layout.half_life_of, kind="stable").astype(np.int64)
+        # Of each field: how many codes, the bytes of their parts, and the code that a bit tells the difference from.
+        fields: list[tuple[int, tuple[int, ...], int]] = [
+            (width["count"], (1, 3), 0),
+            (width["decayed"], (8 if double else 3,), -(-width["decayed"] // max(half_lives, 1))),
+            (width["latest"], (3, 2), 0),
+            (width["earliest"], (3, 2), 0),
+            (width["register"] // REGISTERS * REGISTERS * REGISTER_BITS // 8, (1,), 0),
+            (width["recent"], (5, 2), 0),
+            (width["fact"], (1, 3), 0),
+        ]
         parts: list[tuple[int, int, int, int]] = []
         column = 0
-        for field in self.fields:
+        for codes, sizes, period in fields:
             shift = 0
-            for size in field.sizes:
-                for k in range(field.width):
-                    other = len(parts) - field.period if field.period and k >= field.period else -1
+            for size in sizes:
+                for k in range(codes):
+                    other = len(parts) - period if period and k >= period else -1
                     parts.append((column + k, shift, size, other))
                 shift += 8 * size
-            column += field.width
+            column += codes
         self.parts = np.array(parts, np.int64).reshape(-1, 4)
         self.most_bytes = CLOCK_BYTES + len(parts) // 4 + 2 + int(self.parts[:, 2].sum())
-
-    def read(self, profiles: Profiles) -> Codes:
-        """[n, width] codes of n profiles."""
-        codes = np.empty((len(profiles), self.width), np.int64)
-        column = 0
-        for field in self.fields:
-            codes[:, column : column + field.width] = field.read(profiles)
-            column += field.width
-        return codes
-
-    def write(self, profiles: Profiles, codes: Codes) -> None:
-        """Set the codes in profiles whose clock is set."""
-        column = 0
-        for field in self.fields:
-            field.write(profiles, codes[:, column : column + field.width])
-            column += field.width
 
 
 @functools.lru_cache(maxsize=16)
@@ -220,14 +92,20 @@ def pack(layout: Layout, profiles: Profiles, *, double: bool) -> list[bytes]:
         profiles: [n].
         double: as tiles are stored, else as published profiles are.
     """
-    row, packed = _row(layout, double), []
+    packed = []
     for start in range(0, len(profiles), AT_ONCE):
-        own = profiles[start : start + AT_ONCE]
-        data, ends = np.empty(len(own) * row.most_bytes, np.uint8), np.empty(len(own), np.int64)
-        compiled.pack_rows(row.parts, own["clock_ms"], row.read(own), data, ends)
-        joined, stops = data[: ends[-1]].tobytes(), ends.tolist()
+        data, ends = pack_joined(layout, profiles[start : start + AT_ONCE], double=double)
+        joined, stops = data.tobytes(), ends.tolist()
         packed += [joined[begin:end] for begin, end in zip([0, *stops[:-1]], stops, strict=True)]
     return packed
+
+
+def pack_joined(layout: Layout, profiles: Profiles, *, double: bool) -> tuple[Bytes, Rows]:
+    """The same one after the other, and [n] where each ends."""
+    row = _row(layout, double)
+    data, ends = np.empty(len(profiles) * row.most_bytes, np.uint8), np.empty(len(profiles), np.int64)
+    compiled.pack_profiles(row.parts, row.order, double, profile_blocks(profiles), data, ends)
+    return data[: ends[-1] if len(ends) else 0], ends
 
 
 def unpack(layout: Layout, packed: Sequence[bytes], *, double: bool) -> Profiles:
@@ -236,14 +114,16 @@ def unpack(layout: Layout, packed: Sequence[bytes], *, double: bool) -> Profiles
     Raises:
         DataError: a packed profile is not of this layout.
     """
-    profiles = np.zeros(len(packed), layout.dtype)
-    row = _row(layout, double)
-    for start in range(0, len(packed), AT_ONCE):
-        own, into = packed[start : start + AT_ONCE], profiles[start : start + AT_ONCE]
-        data, ends = np.frombuffer(b"".join(own), np.uint8), np.cumsum([len(one) for one in own])
-        codes = np.zeros((len(own), row.width), np.int64)
-        bad = compiled.unpack_rows(row.parts, data, ends, into["clock_ms"], codes)
-        if bad < len(own):
-            raise DataError(f"A packed profile of {len(own[bad])} bytes is longer or shorter than its bitmap says.")
-        row.write(into, codes)
+    ends = np.cumsum([len(one) for one in packed], dtype=np.int64)
+    begins = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
+    return unpack_joined(layout, np.frombuffer(b"".join(packed), np.uint8), begins, ends, double=double)
+
+
+def unpack_joined(layout: Layout, data: Bytes, begins: Rows, ends: Rows, *, double: bool) -> Profiles:
+    """The same where they lie among other bytes: [n] where each begins and ends."""
+    profiles, row = np.empty(len(ends), layout.dtype), _row(layout, double)
+    bad = compiled.unpack_profiles(row.parts, row.order, double, data, begins, ends, profile_blocks(profiles))
+    if bad < len(ends):
+        size = int(ends[bad] - begins[bad])
+        raise DataError(f"A packed profile of {size} bytes is longer or shorter than its bitmap says.")
     return profiles

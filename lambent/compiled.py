@@ -18,20 +18,16 @@ from typing import Any
 import numba
 from numba import njit, types
 
-from lambent import aggregates, catalogue, encoding, kernel, monoid, packing, sessions, views
+from lambent import aggregates, catalogue, encoding, events, kernel, monoid, packing, record_packing, sessions, views
 from lambent.encoding import TEXT_FIELDS
 from lambent.views import Arrays
+
+_MODULES = (kernel, monoid, packing, record_packing, views, sessions, encoding, aggregates, catalogue, events)
 
 
 def cache_folder() -> Path:
     """Where the code is kept: beside the source, or in the user's cache where that cannot be written."""
-    sources = [
-        Path(__file__),
-        *(
-            Path(str(module.__file__))
-            for module in (kernel, monoid, packing, views, sessions, encoding, aggregates, catalogue)
-        ),
-    ]
+    sources = [Path(__file__), *(Path(str(module.__file__)) for module in _MODULES)]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     for folder in (Path(__file__).with_name("__pycache__"), Path(home) / "lambent"):
@@ -64,8 +60,9 @@ def _array(of: types.Type, dimensions: int = 1) -> types.Array:
 
 
 _U1, _I8, _F8, _BOOL = _array(types.uint8), _array(types.int64), _array(types.float64), _array(types.boolean)
+_U8, _U1_2 = _array(types.uint64), types.Array(types.uint8, 2, "C", readonly=False)
 _I8_2, _F8_2, _F4_2 = _array(types.int64, 2), _array(types.float64, 2), _array(types.float32, 2)
-_ROWS = types.int64[:, ::1]
+_ROWS, _BYTES = types.int64[:, ::1], types.Array(types.uint8, 1, "C", readonly=True)
 _PROGRAM = types.Tuple((_I8_2, _I8, _F8, _I8, _I8_2, _I8_2, _I8, _I8_2, _I8, types.int64))
 _EVENTS = types.Tuple(
     (
@@ -124,13 +121,58 @@ def fold_steps(
     )  # fmt: skip
 
 
-@compiled(types.void(_ROWS, _I8, _ROWS, types.uint8[::1], types.int64[::1]), nogil=True)
-def pack_rows(parts: Any, clock_ms: Any, codes: Any, packed: Any, ends: Any) -> None:
-    """``packing.pack_rows``."""
-    packing.pack_rows(parts, clock_ms, codes, packed, ends)
+@compiled(types.void(_ROWS, _I8, types.boolean, _PROFILES, types.uint8[::1], types.int64[::1]), nogil=True)
+def pack_profiles(parts: Any, order: Any, double: bool, profiles: Arrays, packed: Any, ends: Any) -> None:
+    """``packing.pack_profiles``."""
+    packing.pack_profiles(parts, order, double, views.Profiles(*profiles), packed, ends)
 
 
-@compiled(types.int64(_ROWS, types.Array(types.uint8, 1, "C", readonly=True), types.int64[::1], _I8, _ROWS), nogil=True)
-def unpack_rows(parts: Any, packed: Any, ends: Any, clock_ms: Any, codes: Any) -> int:
-    """``packing.unpack_rows``."""
-    return packing.unpack_rows(parts, packed, ends, clock_ms, codes)
+@compiled(types.int64(_ROWS, _I8, types.boolean, _BYTES, _I8, _I8, _PROFILES), nogil=True)
+def unpack_profiles(parts: Any, order: Any, double: bool, packed: Any, begins: Any, ends: Any, profiles: Arrays) -> int:
+    """``packing.unpack_profiles``."""
+    return packing.unpack_profiles(parts, order, double, packed, begins, ends, views.Profiles(*profiles))
+
+
+_RECORDS = (_BYTES, _I8, _I8)
+
+
+@compiled(types.int64(*_RECORDS, _I8, _I8, _I8, _I8))
+def count_parts(packed: Any, begins: Any, ends: Any, sizes: Any, ids: Any, last: Any, tiles: Any) -> int:
+    """``record_packing.count_parts``."""
+    return record_packing.count_parts(packed, begins, ends, sizes, ids, last, tiles)
+
+
+@compiled(types.void(*_RECORDS, _I8, _I8, _U1_2, _U1_2, _U1_2, _I8, _I8, _I8, _I8))
+def take_apart(
+    packed: Any, begins: Any, ends: Any, counts_of_ids: Any, counts_of_last: Any, fixed: Any, ids: Any, last: Any,
+    tile_user: Any, tile_start_ms: Any, tile_begins: Any, tile_ends: Any,
+) -> None:  # fmt: skip
+    """``record_packing.take_apart``."""
+    record_packing.take_apart(
+        packed, begins, ends, counts_of_ids, counts_of_last, fixed, ids, last, tile_user, tile_start_ms, tile_begins,
+        tile_ends,
+    )  # fmt: skip
+
+
+@compiled(types.void(_BYTES, _U1_2, _U1_2, _I8, _U1_2, _I8, _I8, _I8, types.uint8[::1], _I8, types.uint8[::1], _I8))
+def put_together(
+    head: Any, fixed: Any, ids: Any, counts_of_ids: Any, last: Any, counts_of_last: Any, tile_user: Any,
+    tile_start_ms: Any, tile_bytes: Any, tile_ends: Any, packed: Any, ends: Any,
+) -> None:  # fmt: skip
+    """``record_packing.put_together``."""
+    record_packing.put_together(
+        head, fixed, ids, counts_of_ids, last, counts_of_last, tile_user, tile_start_ms, tile_bytes, tile_ends, packed,
+        ends,
+    )  # fmt: skip
+
+
+@compiled(types.void(_U8, _I8, _I8, _U8, _BOOL))
+def find_copies(ids: Any, counts: Any, user: Any, new: Any, copies: Any) -> None:
+    """``record_packing.find_copies``."""
+    record_packing.find_copies(ids, counts, user, new, copies)
+
+
+@compiled(types.int64(_U1_2, _I8, _I8, _U1_2, _I8, _U1_2, _I8))
+def add_newest(rows: Any, counts: Any, user: Any, new: Any, most: Any, kept: Any, kept_counts: Any) -> int:
+    """``record_packing.add_newest``."""
+    return record_packing.add_newest(rows, counts, user, new, most, kept, kept_counts)

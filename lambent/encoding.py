@@ -7,6 +7,7 @@ hashed buckets take it modulo their size. A missing number is NaN here and NULL 
 from __future__ import annotations
 
 import hashlib
+import operator
 import zlib
 from collections.abc import Sequence
 
@@ -18,7 +19,6 @@ from lambent.events import Event
 from lambent.taxonomy import Taxonomy
 
 KNOWN = len(KINDS) * len(VALUES)
-_NOTHING = (float("nan"),) * KNOWN
 
 Events = NDArray[np.void]
 """A structured array of ``EVENT_DTYPE``."""
@@ -66,28 +66,18 @@ def encode_events(events: Sequence[Event], ingest_ms: Sequence[int], taxonomy: T
     Returns:
         [n] of ``EVENT_DTYPE``, with ``opens`` and ``late`` still false and nothing ``known``.
     """
-    code = taxonomy.type_code
-    nan = float("nan")
-    rows = [
-        (
-            min(event.event_ms, at_ms),
-            at_ms,
-            id_hash(event.id),
-            code[event.type],
-            text_hash(event.device),
-            text_hash(event.product),
-            text_hash(event.category),
-            text_hash(event.brand),
-            text_hash(event.query),
-            nan if event.price is None else event.price,
-            nan if event.dwell_ms is None else event.dwell_ms,
-            _NOTHING,
-            False,
-            False,
-        )
-        for event, at_ms in zip(events, ingest_ms, strict=True)
-    ]
-    return np.array(rows, dtype=EVENT_DTYPE)
+    code, nan = taxonomy.type_code, float("nan")
+    rows = np.zeros(len(events), EVENT_DTYPE)
+    rows["known"] = nan
+    rows["ingest_ms"] = ingest_ms
+    rows["t_ms"] = np.minimum([event.event_ms for event in events], rows["ingest_ms"])
+    rows["id"] = [id_hash(event.id) for event in events]
+    rows["type"] = [code[event.type] for event in events]
+    for name in TEXT_FIELDS:
+        rows[name] = list(map(text_hash, map(operator.attrgetter(name), events)))
+    rows["price"] = [nan if event.price is None else event.price for event in events]
+    rows["dwell_ms"] = [nan if event.dwell_ms is None else event.dwell_ms for event in events]
+    return rows
 
 
 def encoded_sql(taxonomy: Taxonomy) -> dict[str, str]:

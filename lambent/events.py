@@ -94,6 +94,8 @@ class Rejection(msgspec.Struct, frozen=True):
 _decoder = msgspec.json.Decoder(Event)
 _encoder = msgspec.json.Encoder(order="deterministic")
 _is_user = re.compile(USER_PATTERN).fullmatch  # to match(), a line break at the end is no part of the text
+_NUL = b"\\u0000"
+"""How a NUL is written in JSON: there is no other way."""
 _PLACE = re.compile(r"`\$\.(\w+)")
 
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -123,11 +125,17 @@ def admit(data: bytes, taxonomy: Taxonomy) -> Event | Rejection:
         event = _decoder.decode(data)
     except UNDECODABLE as error:
         return refusal(data, error)
-    return check(event, taxonomy)
+    return check(event, taxonomy, may_have_nul=_NUL in data)
 
 
-def check(event: Event, taxonomy: Taxonomy) -> Event | Rejection:
-    """The rules that a well-formed event still has to meet; fills in a missing id."""
+def check(event: Event, taxonomy: Taxonomy, *, may_have_nul: bool = True) -> Event | Rejection:
+    """The rules that a well-formed event still has to meet; fills in a missing id.
+
+    Args:
+        event: as it was decoded.
+        taxonomy: which types there are.
+        may_have_nul: false where it is known that no text can hold one.
+    """
     if not _is_user(event.user):
         return _no_user(event.user)
     if event.type not in taxonomy.type_code:
@@ -138,7 +146,7 @@ def check(event: Event, taxonomy: Taxonomy) -> Event | Rejection:
         return no_price(event.price)
     if event.dwell_ms is not None and not 0 <= event.dwell_ms < MAX_DWELL_MS:
         return Rejection("dwell_ms", f"dwell_ms {event.dwell_ms} is not a duration")
-    if _has_nul(event):
+    if may_have_nul and _has_nul(event):
         return Rejection("nul", "a text holds a NUL, which many a reader takes for its end")
     return event if event.id else msgspec.structs.replace(event, id=content_id(event))
 

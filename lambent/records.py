@@ -1,7 +1,7 @@
 """The two keys of a user: the published profile and the live record, as bytes.
 
     profile:{p}:user  = head | cut-off T in ms (6 bytes) | packed profile (short floats)
-    live:{p}:user     = head | fixed part | number of recent ids (uint16), each uint64
+    live:{p}:user     = head | fixed part | number of recent ids and of last events (uint16 each) | ids, each uint64 | events
                              | for each tile: start_ms (int64), length (uint16), packed profile (float64)
 
 ``head`` names the format's version and the feature set. A profile has seen all that the log took from the user before its
@@ -14,19 +14,27 @@ import dataclasses
 import functools
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.codec import pack, unpack
-from lambent.errors import StoreError
+from lambent import compiled
+from lambent.codec import pack, pack_joined, unpack_joined
+from lambent.errors import DataError, StoreError
 from lambent.features import FeatureSet
 from lambent.fold import merge_into
 from lambent.profile import Profiles
+from lambent.record_packing import COUNT_BYTES, LENGTH_BYTES, START_BYTES
 from lambent.sessions import session_dtype
 from lambent.taxonomy import Taxonomy
 
+Rows = NDArray[np.int64]
+
 VERSION = 3
+"""Of profiles …"""
+LIVE_VERSION = 4
+"""… and of live records."""
 STATE_WIDTH = 64
 """Width of the model's recurrent state, float32, kept with the session."""
 RECENT_IDS = 16
@@ -34,11 +42,12 @@ RECENT_IDS = 16
 MOST_RECENT_IDS = 1024
 """… and at most: it remembers those of the running session, which a bot's can make long."""
 
+LAST_EVENTS = 20
+"""How many of a user's last events are kept with what they did to the intent."""
+
 _HEAD = struct.Struct("<B4s")
 """Version, the first half of the feature set's hash."""
 _CUTOFF_BYTES = 6
-_TILE = struct.Struct("<qH")
-_COUNT = struct.Struct("<H")
 _ID = np.dtype("<u8")
 
 
@@ -63,20 +72,50 @@ def decode_profiles(features: FeatureSet, values: Sequence[bytes | None]) -> tup
     Raises:
         StoreError: a value is of another version or feature set.
     """
-    profiles = features.profile.identity(len(values))
+    data, begins, ends = _joined(features, values, VERSION, "profile")
+    there = np.flatnonzero(begins < ends)
+    if (ends[there] - begins[there] < _CUTOFF_BYTES).any():
+        raise DataError("A profile is cut off.", "Run lambent publish --full.")
     cutoffs_ms = np.zeros(len(values), np.int64)
-    known = [i for i, value in enumerate(values) if value is not None]
-    found = [_after_head(features, value, "profile") for value in values if value is not None]
-    cutoffs_ms[known] = [int.from_bytes(after[:_CUTOFF_BYTES], "little") for after in found]
-    profiles[known] = unpack(features.profile, [after[_CUTOFF_BYTES:] for after in found], double=False)
+    digits = data[begins[there, None] + np.arange(_CUTOFF_BYTES)].astype(np.int64)
+    cutoffs_ms[there] = (digits << 8 * np.arange(_CUTOFF_BYTES)).sum(axis=1)
+    unpacked = unpack_joined(features.profile, data, begins[there] + _CUTOFF_BYTES, ends[there], double=False)
+    if len(there) == len(values):
+        return unpacked, cutoffs_ms
+    profiles = features.profile.identity(len(values))
+    _raw(profiles)[there] = _raw(unpacked)
     return profiles, cutoffs_ms
 
 
-def _after_head(features: FeatureSet, value: bytes, what: str) -> bytes:
-    version, feature_hash = _HEAD.unpack_from(value) if len(value) >= _HEAD.size else (0, b"")
-    if version != VERSION:
+def _joined(
+    features: FeatureSet, values: Sequence[bytes | None], version: int, what: str
+) -> tuple[NDArray[np.uint8], Rows, Rows]:
+    """All values one after the other, and [n] where each lies behind its head; one that is None begins at its end.
+
+    Raises:
+        StoreError: a value is of another version or feature set.
+    """
+    head = np.frombuffer(_HEAD.pack(version, _named(features)), np.uint8)
+    filled = [value or b"" for value in values]
+    lengths = np.array([len(value) for value in filled], np.int64)
+    data, ends = np.frombuffer(b"".join(filled), np.uint8), np.cumsum(lengths)
+    there = np.flatnonzero(lengths)
+    begins = ends - lengths
+    short = lengths[there] < len(head)
+    if short.any() or (data[begins[there, None] + np.arange(len(head))] != head).any():
+        for value in filled:
+            _check_head(features, value, version, what)
+    begins[there] += len(head)
+    return data, begins, ends
+
+
+def _check_head(features: FeatureSet, value: bytes, version: int, what: str) -> None:
+    if not value:
+        return
+    found, feature_hash = _HEAD.unpack_from(value) if len(value) >= _HEAD.size else (0, b"")
+    if found != version:
         raise StoreError(
-            f"A {what} has version {version}; this is version {VERSION}.",
+            f"A {what} has version {found}; this is version {version}.",
             "Run lambent publish --full, and lambent rebuild for live records.",
         )
     if feature_hash != _named(features):
@@ -84,9 +123,9 @@ def _after_head(features: FeatureSet, value: bytes, what: str) -> bytes:
             f"A {what} was made for features {feature_hash.hex()}…; these are {features.hash}.",
             "Run lambent publish --full, and lambent rebuild for live records.",
         )
-    return value[_HEAD.size :]
 
 
+@functools.cache
 def _named(features: FeatureSet) -> bytes:
     return bytes.fromhex(features.hash)[:4]
 
@@ -99,9 +138,90 @@ def live_dtype(taxonomy: Taxonomy) -> np.dtype[np.void]:
             ("session", session_dtype(taxonomy)),
             ("reset_ms", "i8"),  # see fold.FoldState
             ("model", "u4"),  # version that the session runs on; 0: none
+            ("said", "f4", (len(taxonomy.intents),)),  # the probabilities of the session's last answer; 0: none yet
             ("state", "f4", (STATE_WIDTH,)),
         ]
     )
+
+
+@functools.cache
+def last_dtype(taxonomy: Taxonomy) -> np.dtype[np.void]:
+    """One of a user's last events: what it was, and what it did to the intent."""
+    return np.dtype(
+        [
+            ("t_s", "u4"),  # seconds since 1970
+            ("type", "u1"),
+            ("product", "u4"),  # hashes (``encoding.text_hash``)
+            ("category", "u4"),
+            (
+                "change",
+                "f2",
+                (len(taxonomy.intents),),
+            ),  # of the probabilities, from the answer before it in the session
+        ]
+    )
+
+
+@dataclasses.dataclass
+class Ragged:
+    """Some values of each of n users.
+
+    Attributes:
+        values: [k] user by user.
+        counts: [n] how many each has.
+    """
+
+    values: NDArray[Any]
+    counts: Rows
+
+    def of(self, user: int) -> NDArray[Any]:
+        """Those of one user."""
+        end = int(self.counts[: user + 1].sum())
+        own: NDArray[Any] = self.values[end - int(self.counts[user]) : end]
+        return own
+
+    @classmethod
+    def empty(cls, users: int, dtype: Any) -> Ragged:
+        """Nobody has any."""
+        return cls(np.empty(0, dtype), np.zeros(users, np.int64))
+
+
+@dataclasses.dataclass
+class Tiles:
+    """Tiles of many users, user by user, each one's oldest first.
+
+    Attributes:
+        user: [m] index of the user.
+        start_ms: [m] where the tile starts on the ingest clock.
+        profiles: [m] the aggregates.
+    """
+
+    user: Rows
+    start_ms: Rows
+    profiles: Profiles
+
+    def __getitem__(self, rows: Rows | NDArray[np.bool_]) -> Tiles:
+        return self if _is_all(rows) else Tiles(self.user[rows], self.start_ms[rows], take(self.profiles, rows))
+
+    def of(self, user: int) -> list[tuple[int, Profiles]]:
+        """Those of one user: where each starts, and one profile."""
+        rows = np.flatnonzero(self.user == user).tolist()
+        return [(int(self.start_ms[row]), self.profiles[row : row + 1]) for row in rows]
+
+    @classmethod
+    def joined(cls, *parts: Tiles) -> Tiles:
+        """All of them; of a user, those of an earlier part are older."""
+        filled = [part for part in parts if len(part.user)] or [parts[0]]
+        if len(filled) == 1:
+            return filled[0]
+        user = np.concatenate([part.user for part in filled])
+        order = np.argsort(user, kind="stable")
+        start_ms = np.concatenate([part.start_ms for part in filled])
+        return cls(user[order], start_ms[order], take(stack([part.profiles for part in filled]), order))
+
+
+def _is_all(rows: Rows | NDArray[np.bool_]) -> bool:
+    return rows.dtype == np.bool_ and bool(rows.all())
 
 
 @dataclasses.dataclass
@@ -110,69 +230,99 @@ class LiveRecords:
 
     Attributes:
         fixed: [n] of ``live_dtype``.
-        tiles: for each user its tiles, oldest first: (start in ms, one profile).
-        recent: for each user its newest event ids, hashed, oldest first; empty: none for anybody.
+        tiles: of the users.
+        recent: for each user its newest event ids, hashed, oldest first.
+        last: for each user its last events, of ``last_dtype``, oldest first.
     """
 
     fixed: NDArray[np.void]
-    tiles: list[list[tuple[int, Profiles]]]
-    recent: list[NDArray[np.uint64]] = dataclasses.field(default_factory=list)
+    tiles: Tiles
+    recent: Ragged
+    last: Ragged
+
+    @classmethod
+    def empty(cls, features: FeatureSet, users: int) -> LiveRecords:
+        """Of users never seen."""
+        nothing = Tiles(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, features.profile.dtype))
+        last = Ragged.empty(users, last_dtype(features.taxonomy))
+        return cls(np.zeros(users, live_dtype(features.taxonomy)), nothing, Ragged.empty(users, _ID), last)
 
 
 def encode_live(features: FeatureSet, records: LiveRecords) -> list[bytes]:
     """[n] values of the live keys."""
-    head = _HEAD.pack(VERSION, _named(features))
-    flat = [tile for tiles in records.tiles for _, tile in tiles]
-    packed = iter(pack(features.profile, stack(flat), double=True) if flat else [])
-    recent = records.recent or [np.empty(0, _ID)] * len(records.tiles)
-    values = []
-    for row, tiles in enumerate(records.tiles):
-        ids = recent[row].astype(_ID, copy=False)
-        parts = [head, records.fixed[row].tobytes(), _COUNT.pack(len(ids)), ids.tobytes()]
-        for start_ms, _ in tiles:
-            body = next(packed)
-            parts += [_TILE.pack(start_ms, len(body)), body]
-        values.append(b"".join(parts))
-    return values
+    head = np.frombuffer(_HEAD.pack(LIVE_VERSION, _named(features)), np.uint8)
+    tiles, fixed, ids, last = (
+        records.tiles,
+        rows_of(records.fixed),
+        rows_of(records.recent.values),
+        rows_of(records.last.values),
+    )
+    tile_bytes, tile_ends = pack_joined(features.profile, tiles.profiles, double=True)
+    size = len(fixed) * (len(head) + fixed.shape[1] + 2 * COUNT_BYTES) + ids.size + last.size
+    size += len(tiles.user) * (START_BYTES + LENGTH_BYTES) + len(tile_bytes)
+    packed, ends = np.empty(size, np.uint8), np.empty(len(fixed), np.int64)
+    compiled.put_together(
+        head, fixed, ids, records.recent.counts, last, records.last.counts, tiles.user, tiles.start_ms, tile_bytes, tile_ends,
+        packed, ends,
+    )  # fmt: skip
+    joined, stops = packed.tobytes(), ends.tolist()
+    return [joined[begin:end] for begin, end in zip([0, *stops[:-1]], stops, strict=True)]
 
 
 def decode_live(features: FeatureSet, values: Sequence[bytes | None]) -> LiveRecords:
     """[n] live records; an unseen user's where there is no value.
 
     Raises:
-        StoreError: a value is of another version or feature set.
+        StoreError: a value is of another version or feature set, or not as long as it says.
     """
-    dtype = live_dtype(features.taxonomy)
-    fixed = np.zeros(len(values), dtype)
-    recent = [np.empty(0, _ID)] * len(values)
-    starts: list[tuple[int, int]] = []
-    bodies: list[bytes] = []
-    for row, value in enumerate(values):
-        if value is None:
-            continue
-        after = _after_head(features, value, "live record")
-        fixed[row] = np.frombuffer(after, dtype, count=1)[0]
-        at = dtype.itemsize
-        (count,) = _COUNT.unpack_from(after, at)
-        recent[row] = np.frombuffer(after, _ID, count, at + _COUNT.size)
-        at += _COUNT.size + count * _ID.itemsize
-        while at < len(after):
-            start_ms, length = _TILE.unpack_from(after, at)
-            starts.append((row, start_ms))
-            bodies.append(after[at + _TILE.size : at + _TILE.size + length])
-            at += _TILE.size + length
-    unpacked = unpack(features.profile, bodies, double=True)
-    tiles: list[list[tuple[int, Profiles]]] = [[] for _ in values]
-    for index, (row, start_ms) in enumerate(starts):
-        tiles[row].append((start_ms, unpacked[index : index + 1]))
-    return LiveRecords(fixed, tiles, recent)
+    n, kind, last_kind = len(values), live_dtype(features.taxonomy), last_dtype(features.taxonomy)
+    data, begins, ends = _joined(features, values, LIVE_VERSION, "live record")
+    ids, last, tiles = np.empty((3, n), np.int64)
+    sizes = np.array([kind.itemsize, _ID.itemsize, last_kind.itemsize])
+    bad = compiled.count_parts(data, begins, ends, sizes, ids, last, tiles)
+    if bad < n:
+        raise StoreError(
+            f"A live record of {int(ends[bad] - begins[bad])} bytes is not as long as it says.", "Run lambent rebuild."
+        )
+    fixed, recent, events = np.zeros(n, kind), np.empty(ids.sum(), _ID), np.empty(last.sum(), last_kind)
+    user, start_ms, tile_begins, tile_ends = np.empty((4, tiles.sum()), np.int64)
+    compiled.take_apart(
+        data,
+        begins,
+        ends,
+        ids,
+        last,
+        rows_of(fixed),
+        rows_of(recent),
+        rows_of(events),
+        user,
+        start_ms,
+        tile_begins,
+        tile_ends,
+    )
+    profiles = unpack_joined(features.profile, data, tile_begins, tile_ends, double=True)
+    return LiveRecords(fixed, Tiles(user, start_ms, profiles), Ragged(recent, ids), Ragged(events, last))
+
+
+def rows_of(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """[n, bytes] view of n values."""
+    return values.view(np.uint8).reshape(len(values), values.dtype.itemsize)
 
 
 def stack(tiles: Sequence[Profiles]) -> Profiles:
-    """[n] profiles of one row each as one array. ``np.concatenate`` would compare their many fields anew each time."""
-    raw = np.dtype((np.void, tiles[0].dtype.itemsize))
-    joined: Profiles = np.concatenate([tile.view(raw) for tile in tiles]).view(tiles[0].dtype)
+    """Profiles one after the other. ``np.concatenate`` would compare their many fields anew each time."""
+    joined: Profiles = np.concatenate([_raw(tile) for tile in tiles]).view(tiles[0].dtype)
     return joined
+
+
+def take(profiles: Profiles, rows: Rows | NDArray[np.bool_]) -> Profiles:
+    """Some of them; field by field it would take many times as long."""
+    taken: Profiles = _raw(profiles)[rows].view(profiles.dtype)
+    return taken
+
+
+def _raw(profiles: Profiles) -> NDArray[np.void]:
+    return profiles.view(np.dtype((np.void, profiles.dtype.itemsize)))
 
 
 def merge_live(
@@ -190,13 +340,8 @@ def merge_live(
     return merged
 
 
-def merge_tiles(
-    features: FeatureSet,
-    profiles: Profiles,
-    tiles: Sequence[Sequence[tuple[int, Profiles]]],
-    cutoffs_ms: NDArray[np.int64],
-) -> None:
+def merge_tiles(features: FeatureSet, profiles: Profiles, tiles: Tiles, cutoffs_ms: Rows) -> None:
     """Merge each user's tiles that start at its cut-off or later into its profile, in place."""
-    kept = [(row, tile) for row, own in enumerate(tiles) for start_ms, tile in own if start_ms >= cutoffs_ms[row]]
-    if kept:
-        merge_into(features, profiles, np.array([row for row, _ in kept]), stack([tile for _, tile in kept]))
+    kept = tiles[tiles.start_ms >= cutoffs_ms[tiles.user]]
+    if len(kept.user):
+        merge_into(features, profiles, kept.user, kept.profiles)

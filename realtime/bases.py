@@ -17,7 +17,7 @@ from lambent import tables
 from lambent.encoding import encode_events
 from lambent.features import FeatureSet
 from lambent.fold import fold_profiles
-from lambent.records import RECENT_IDS, LiveRecords, encode_live, encode_profiles, live_dtype
+from lambent.records import RECENT_IDS, LiveRecords, Ragged, encode_live, encode_profiles
 from lambent.sessions import IN_LOG_ORDER
 from lambent.settings import Settings
 from realtime.history import FILE_COLUMNS, event_of, open_table
@@ -84,7 +84,8 @@ def _fold(features: FeatureSet, chunk: list[Own], told: Mapping[str, list[int]],
         profiles["fact"][row] = told.get(name, 0)
     live = np.array([row["source"] == tables.SOURCE_LIVE for _, own in chunk for row in own], bool)
     recent = [encoded["id"][live & (user == row)][-RECENT_IDS:] for row in range(len(chunk))]
-    empty = np.zeros(len(chunk), live_dtype(features.taxonomy))
-    records = encode_live(features, LiveRecords(empty, [[] for _ in chunk], recent))
+    empty = LiveRecords.empty(features, len(chunk))
+    empty.recent = Ragged(np.concatenate(recent), np.array([len(own) for own in recent]))
+    records = encode_live(features, empty)
     values = encode_profiles(features, profiles, cutoff_ms)
     yield from zip((name for name, _ in chunk), values, records, strict=True)

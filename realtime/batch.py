@@ -6,6 +6,8 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
+import msgspec
+
 from lambent import keys
 from lambent.events import Event, Rejection, admit
 from lambent.features import FeatureSet
@@ -17,8 +19,7 @@ from realtime.store import Entry
 EVENT, CONTROL, MARKER = b"e", b"c", b"m"
 
 
-@dataclasses.dataclass(frozen=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True, gc=False):
     """An event with where it lies in the log."""
 
     event: Event

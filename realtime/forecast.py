@@ -27,7 +27,17 @@ from lambent.events import Event, Intent
 from lambent.features import FeatureSet
 from lambent.fold import fold_profiles
 from lambent.profile import Profiles
-from lambent.records import RECENT_IDS, LiveRecords, encode_live, encode_profiles, live_dtype
+from lambent.records import (
+    LAST_EVENTS,
+    RECENT_IDS,
+    LiveRecords,
+    Ragged,
+    Tiles,
+    encode_live,
+    encode_profiles,
+    last_dtype,
+    stack,
+)
 
 HISTORY = 40
 VARIETY = 15
@@ -79,9 +89,12 @@ def typical_user(features: FeatureSet, partitions: int) -> list[Entry]:
     """
     p = partitions - 1
     (profile,) = encode_profiles(features, _aggregates(features, HISTORY), TIME_MS)
-    tiles = [(TIME_MS + number * STEP_MS, _aggregates(features, TILE_EVENTS)) for number in range(TILES)]
-    recent = np.arange(RECENT_IDS, dtype=np.uint64)
-    (live,) = encode_live(features, LiveRecords(np.zeros(1, live_dtype(features.taxonomy)), [tiles], [recent]))
+    record = LiveRecords.empty(features, 1)
+    starts_ms = TIME_MS + STEP_MS * np.arange(TILES)
+    record.tiles = Tiles(np.zeros(TILES, np.int64), starts_ms, stack([_aggregates(features, TILE_EVENTS)] * TILES))
+    record.recent = Ragged(np.arange(RECENT_IDS, dtype=np.uint64), np.array([RECENT_IDS]))
+    record.last = Ragged(np.zeros(LAST_EVENTS, last_dtype(features.taxonomy)), np.array([LAST_EVENTS]))
+    (live,) = encode_live(features, record)
     return [
         Entry(keys.profile(p, USER), profile, expires=False),
         Entry(keys.live(p, USER), live, expires=True),

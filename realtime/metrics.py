@@ -6,17 +6,53 @@ import json
 import time
 from collections import Counter as Tally
 from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily
 
 from lambent.errors import DataError
 
 KEPT_LATENCIES = 100_000
 UPPER_MS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 100, 200, 500, 1_000, 5_000)
 _SECONDS = tuple(ms / 1000 for ms in UPPER_MS)
+
+
+class ManyHistogram:
+    """A histogram that counts many values at once: prometheus-client's own takes one, in 2 µs.
+
+    Args:
+        name, text: of the metric.
+        bounds: the buckets' upper bounds.
+        registry: where it is registered.
+    """
+
+    def __init__(self, name: str, text: str, bounds: Sequence[float], registry: CollectorRegistry) -> None:
+        self._name, self._text, self._bounds = name, text, np.array(bounds)
+        self._counts, self._sum = np.zeros(len(bounds) + 1, np.int64), 0.0
+        registry.register(self)
+
+    def observe(self, values: NDArray[np.float64]) -> None:
+        """Count values."""
+        places = np.searchsorted(self._bounds, values)
+        self._counts += np.bincount(places, minlength=len(self._counts))
+        self._sum += float(values.sum())
+
+    _labelnames = ()
+
+    def describe(self) -> list[HistogramMetricFamily]:
+        """The family without values, for the registry and the reference."""
+        return [HistogramMetricFamily(self._name, self._text)]
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """The family, for the registry."""
+        names = [*map(str, self._bounds.tolist()), "+Inf"]
+        buckets = list(zip(names, np.cumsum(self._counts).tolist(), strict=True))
+        yield HistogramMetricFamily(self._name, self._text, buckets, self._sum)
 
 
 class WorkerMetrics:
@@ -64,8 +100,8 @@ class WorkerMetrics:
         self.commit_s = Histogram(
             "lambent_worker_commit_seconds", "Committing a batch.", buckets=_SECONDS, registry=registry
         )
-        self._latency = Histogram(
-            "lambent_worker_latency_seconds", "From the log to a readable intent.", buckets=_SECONDS, registry=registry
+        self._latency = ManyHistogram(
+            "lambent_worker_latency_seconds", "From the log to a readable intent.", _SECONDS, registry
         )
         self.cutoff_s = Gauge(
             "lambent_worker_profiles_cutoff_timestamp_seconds",
@@ -104,9 +140,9 @@ class WorkerMetrics:
         for reason, n in rejected.items():
             self._rejected.labels(reason).inc(n)
         self._size.observe(entries)
-        for ingest_ms in answered_ms:
-            self.latencies_ms.append(now_ms - ingest_ms)
-            self._latency.observe((now_ms - ingest_ms) / 1000)
+        took_ms = now_ms - np.array(answered_ms, np.float64)
+        self.latencies_ms.extend(took_ms.tolist())
+        self._latency.observe(took_ms / 1000)
 
     def fenced(self) -> None:
         """Count a batch that another worker made void."""

@@ -29,6 +29,7 @@ BASE_RATE = "base-rate"
 log = get_logger("predict")
 
 Load = Callable[[ModelEntry], Model]
+Rows = NDArray[np.int64] | slice
 
 
 class Control(msgspec.Struct, frozen=True):
@@ -150,7 +151,8 @@ class Runs:
 
     def answer(self, wave: Steps) -> tuple[NDArray[np.float64], NDArray[np.uint32]]:
         """[m, intents] probabilities and [m] versions that spoke (0: base rates) for one wave."""
-        self._begin(wave.user[wave.starts], wave.profile)
+        if wave.starts.any():
+            self._begin(wave.user[wave.starts], wave.profile)
         probabilities = self.models.base_rates(len(wave.user))
         spoke = np.zeros(len(wave.user), np.uint32)
         for version, rows in _groups(self.version[wave.user]):
@@ -159,10 +161,10 @@ class Runs:
         return probabilities, spoke
 
     def _begin(self, users: NDArray[np.int64], profile: NDArray[np.float32]) -> None:
-        self.version[users] = [self.controls[user].newest for user in users]
+        self.version[users] = [self.controls[user].newest for user in users.tolist()]
         self.state[users] = 0
         for version, rows in _groups(self.version[users]):
-            model = self._model(version, users[rows[0]])
+            model = self._model(version, users[rows][0])
             if model is None:
                 continue
             try:
@@ -170,11 +172,11 @@ class Runs:
             except Exception as error:
                 self._failed(version, error)
 
-    def _step(self, wave: Steps, version: int, rows: NDArray[np.int64], probabilities: NDArray[np.float64]) -> bool:
+    def _step(self, wave: Steps, version: int, rows: Rows, probabilities: NDArray[np.float64]) -> bool:
         users = wave.user[rows]
         model = self._model(version, users[0])
         if model is None:
-            self.models.failures["missing"] += len(rows)
+            self.models.failures["missing"] += len(users)
             return False
         try:
             state, said = model.step(self.state[users], wave.ids[rows], wave.floats[rows])
@@ -194,5 +196,8 @@ class Runs:
         log.error(fields("model-failed", version=version, reason=error))
 
 
-def _groups(versions: NDArray[np.uint32]) -> list[tuple[int, NDArray[np.int64]]]:
+def _groups(versions: NDArray[np.uint32]) -> list[tuple[int, Rows]]:
+    """Which rows each version has. All the same is what nearly always is, and costs no copies."""
+    if len(versions) and (versions == versions[0]).all():
+        return [(int(versions[0]), slice(None))]
     return [(int(version), np.flatnonzero(versions == version)) for version in np.unique(versions)]

@@ -11,18 +11,16 @@ from numpy.typing import NDArray
 
 from lambent.encoding import Events, encode_events
 from lambent.errors import StoreError
-from lambent.events import Event, Intent
 from lambent.features import FeatureSet
 from lambent.fold import FoldState, fold
-from lambent.policy import Rule, decide, rules_for
+from lambent.policy import Rule, rules_for
+from lambent.records import last_dtype
 from realtime.batch import Admitted, Batch
 from realtime.commit import Commit
 from realtime.logs import fields, get_logger
-from realtime.predict import BASE_RATE, Control, Models, Runs
+from realtime.predict import Control, Models, Runs
 from realtime.users import Users, duplicates, fold_state, read_users, remember, write_users
-
-DIGITS = 6
-"""Decimals of a probability that is written."""
+from realtime.wording import Wording
 
 Rows = NDArray[np.int64]
 log = get_logger("process")
@@ -35,14 +33,15 @@ class Outcome:
 
     Attributes:
         records: live records by user.
-        intents: intents of events that are not late, in the batch's order, with their partitions.
+        answered: the events that are not late, in the batch's order; intents: of each its intent as JSON.
         applied, late, duplicates: how many events; the late ones are applied too.
         unreadable: how many users were answered without their profile, which this version cannot read.
         missed: the same where the profile is newer than the event, or older than a reset.
     """
 
     records: dict[str, bytes] = dataclasses.field(default_factory=dict)
-    intents: list[tuple[int, Intent]] = dataclasses.field(default_factory=list)
+    answered: list[Admitted] = dataclasses.field(default_factory=list)
+    intents: list[bytes] = dataclasses.field(default_factory=list)
     applied: int = 0
     late: int = 0
     duplicates: int = 0
@@ -62,7 +61,7 @@ class Processor:
 
     def __init__(self, features: FeatureSet, models: Models, tile_ms: int, rules: Sequence[Rule] | None = None) -> None:
         self.features, self.models, self.tile_ms = features, models, tile_ms
-        self._rules = rules_for(features.taxonomy) if rules is None else tuple(rules)
+        self._wording = Wording(features.taxonomy, rules_for(features.taxonomy) if rules is None else rules)
         self._told: set[str] = set()
 
     def run(self, batch: Batch, users: dict[str, int], values: Sequence[bytes | None], floor_ms: int) -> Outcome:
@@ -116,28 +115,32 @@ class Processor:
         np.minimum.at(first_ms, user, encoded["ingest_ms"])
         known = read_users(self.features, values, first_ms)
         fresh = np.flatnonzero(~duplicates(known.recent, user, encoded["id"]))
-        known.recent = remember(known.recent, user[fresh], encoded["id"][fresh])
         state = fold_state(self.features, known)
         controls = _controls(batch, events, user, len(users))
-        said = self._fold(state, known, controls, user[fresh], kept := encoded[fresh])
-        changed = np.unique(user[fresh])
+        user, kept = user[fresh], encoded[fresh]
+        said = self._fold(state, known, controls, user, kept)
         outcome = Outcome(applied=len(fresh), late=int(kept["late"].sum()), duplicates=len(events) - len(fresh))
+        remember(known, user, kept["id"], self._last(said, kept, user, known))
         records = write_users(self.features, known, state, self.tile_ms, floor_ms)
         names = list(users)
         outcome.unreadable, outcome.missed = len(known.unreadable), known.missed
         self._tell(known.unreadable)
-        outcome.records = {names[row]: records[row] for row in changed}
-        outcome.intents = self._intents(said, [events[i] for i in fresh], user[fresh], known, state)
+        outcome.records = {names[row]: records[row] for row in np.unique(user).tolist()}
+        answered = np.flatnonzero(said.session_events)
+        outcome.answered = [events[i] for i in fresh[answered].tolist()]
+        outcome.intents = self._wording.write(
+            outcome.answered, said.probabilities[answered], said.version[answered].tolist(),
+            said.session_events[answered].tolist(), known.cutoff_ms[user[answered]].tolist(),
+        )  # fmt: skip
         return outcome
 
     def _show_catalogue(self, encoded: Events, events: list[Admitted], batch: Batch) -> None:
         """Write into each event what the catalogue of its partition knows of its product and category."""
-        partition = np.array([one.partition for one in events])
-        for p in np.unique(partition).tolist():
-            entry = batch.slices[p].control.catalogue
+        entries = {p: part.control.catalogue for p, part in batch.slices.items()}
+        for entry in set(entries.values()) - {None}:
             catalogue = entry and self.models.catalogues.get(entry)
             if catalogue:
-                rows = partition == p
+                rows = np.array([entries[one.partition] == entry for one in events])
                 encoded["known"][rows] = catalogue.known(encoded["product"][rows], encoded["category"][rows])
 
     def _tell(self, problems: Sequence[str]) -> None:
@@ -157,29 +160,25 @@ class Processor:
             said.session_events[wave.event] = wave.session_events
         return said
 
-    def _intents(
-        self, said: Said, events: list[Admitted], user: Rows, known: Users, state: FoldState
-    ) -> list[tuple[int, Intent]]:
-        names = self.features.taxonomy.intents
-        rounded = np.round(said.probabilities, DIGITS).tolist()
-        cutoffs_ms = known.cutoff_ms[user].tolist()
-        return [
-            (one.partition, self._intent(one, dict(zip(names, rounded[i], strict=True)), version, seen, cutoffs_ms[i]))
-            for i, (one, version, seen) in enumerate(
-                zip(events, said.version.tolist(), said.session_events.tolist(), strict=True)
-            )
-            if seen
-        ]
-
-    def _intent(
-        self, one: Admitted, probabilities: dict[str, float], version: int, seen: int, cutoff_ms: int
-    ) -> Intent:
-        event: Event = one.event
-        return Intent(
-            user=event.user, event_id=event.id, event_ms=event.event_ms, ingest_ms=one.ingest_ms,
-            probabilities=probabilities, model=str(version) if version else BASE_RATE, cutoff_ms=cutoff_ms,
-            actions=decide(self._rules, probabilities), session_events=seen,
-        )  # fmt: skip
+    def _last(self, said: Said, events: Events, user: Rows, known: Users) -> NDArray[np.void]:
+        """[n] of ``last_dtype``: the events, and how far each moved its session's intent; of a late one nothing."""
+        last = np.zeros(len(events), last_dtype(self.features.taxonomy))
+        answered = np.flatnonzero(said.session_events)
+        order = answered[np.argsort(user[answered], kind="stable")]
+        whose, now = user[order], said.probabilities[order]
+        before = np.empty_like(now)
+        before[1:] = now[:-1]
+        first = np.diff(whose, prepend=-1) != 0
+        before[first] = known.fixed["said"][whose[first]]
+        begins = (said.session_events[order] == 1) | (before.sum(axis=1) == 0)
+        before[begins] = self.features.taxonomy.base_rates
+        newest = np.diff(whose, append=-1) != 0
+        known.fixed["said"][whose[newest]] = now[newest]
+        last["t_s"][answered] = events["t_ms"][answered] // 1000
+        for name in ("type", "product", "category"):
+            last[name] = events[name]
+        last["change"][order] = now - before
+        return last
 
 
 @dataclasses.dataclass
@@ -201,25 +200,24 @@ def _controls(batch: Batch, events: list[Admitted], user: Rows, users: int) -> l
 
 def commits_of(batch: Batch, outcome: Outcome) -> list[Commit]:
     """What each partition's part of the batch changes."""
-    encoded: dict[int, list[bytes]] = {}
-    newest: dict[int, dict[str, bytes]] = {}
-    live: dict[int, dict[str, bytes]] = {}
-    for partition, intent in outcome.intents:
-        data = _encode(intent)
-        encoded.setdefault(partition, []).append(data)
-        newest.setdefault(partition, {})[intent.user] = data
+    encoded: dict[int, list[bytes]] = {p: [] for p in batch.slices}
+    newest: dict[int, dict[str, bytes]] = {p: {} for p in batch.slices}
+    live: dict[int, dict[str, bytes]] = {p: {} for p in batch.slices}
+    for one, data in zip(outcome.answered, outcome.intents, strict=True):
+        encoded[one.partition].append(data)
+        newest[one.partition][one.event.user] = data
     where = {one.event.user: one.partition for one in batch.events}
     for user, record in outcome.records.items():
-        live.setdefault(where[user], {})[user] = record
+        live[where[user]][user] = record
     return [
         Commit(
             partition=p,
             start=part.start,
             end=part.end,
             control=b"" if part.control == part.before else _encode(part.control),
-            live=live.get(p, {}),
-            newest=newest.get(p, {}),
-            intents=b"[" + b",".join(encoded[p]) + b"]" if p in encoded else b"",
+            live=live[p],
+            newest=newest[p],
+            intents=b"[" + b",".join(encoded[p]) + b"]" if encoded[p] else b"",
             dead=tuple(batch.dead.get(p, ())),
         )
         for p, part in batch.slices.items()

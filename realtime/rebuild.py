@@ -24,6 +24,7 @@ from lambent.features import FeatureSet
 from lambent.progress import Progress
 from lambent.records import decode_live, encode_live
 from lambent.settings import Settings
+from realtime import ids
 from realtime.archive import LOG, read_ends
 from realtime.archived import (
     count_entries,
@@ -35,9 +36,9 @@ from realtime.archived import (
 )
 from realtime.bases import read_bases
 from realtime.commit import EXPIRY_MS
-from realtime.dead import read_dead
 from realtime.fence import Fence, Write
 from realtime.history import open_table
+from realtime.law import given_up
 from realtime.predict import load_artifact
 from realtime.replayed import ReplayStore, Source, replay
 from realtime.store import Meta
@@ -133,8 +134,10 @@ class Rebuild:
 
     def _left_out(self) -> dict[int, set[bytes]]:
         """What workers gave up, by partition."""
-        found = read_dead(self.settings, self.store, self.meta.partitions)
-        return {p: {one.id for one in own} for p, own in found.items()}
+        found: dict[int, set[bytes]] = {}
+        for p, ms, seq in given_up(self.store, self.meta.partitions):
+            found.setdefault(p, set()).add(ids.form(ms, seq))
+        return found
 
     def _make(self, partitions: Sequence[int], left_out: dict[int, set[bytes]], load: Loads, bar: Progress) -> None:
         rows = read_entries(self.table, partitions, self.report.begins_ms)
@@ -184,9 +187,10 @@ class Rebuild:
     def _records(self, p: int, made: ReplayStore, users: Sequence[str], now_ms: int) -> Iterator[Write]:
         """Live records without the tiles before the floor, and the newest intents, of those whose time is not over."""
         records = decode_live(self.features, [made.values[keys.live(p, user)] for user in users])
-        last_ms = np.array([tiles[-1][0] for tiles in records.tiles])  # an event is younger than its tile's start
+        last_ms = np.zeros(len(users), np.int64)  # an event is younger than its tile's start
+        last_ms[records.tiles.user] = records.tiles.start_ms  # of a user's tiles the last one stays
         lives_ms = (last_ms + self.meta.tile_ms + EXPIRY_MS - now_ms).tolist()
-        records.tiles = [[one for one in own if one[0] >= self.meta.floor_ms] for own in records.tiles]
+        records.tiles = records.tiles[records.tiles.start_ms >= self.meta.floor_ms]
         for user, value, left_ms in zip(users, encode_live(self.features, records), lives_ms, strict=True):
             if left_ms > 0:
                 yield Write(keys.live(p, user), value, left_ms)

@@ -8,23 +8,28 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lambent import compiled
 from lambent.errors import DataError, StoreError
 from lambent.features import FeatureSet
 from lambent.fold import FoldState
 from lambent.profile import Profiles
 from lambent.records import (
+    LAST_EVENTS,
     MOST_RECENT_IDS,
     RECENT_IDS,
     LiveRecords,
+    Ragged,
+    Tiles,
     decode_live,
     decode_profiles,
     encode_live,
     merge_tiles,
+    rows_of,
+    stack,
 )
 
 Rows = NDArray[np.int64]
 Ids = NDArray[np.uint64]
-Tiles = list[tuple[int, Profiles]]
 
 
 @dataclasses.dataclass
@@ -34,19 +39,21 @@ class Users:
     Attributes:
         fixed: [n] of ``live_dtype``; changed in place.
         recent: for each user its newest event ids, hashed, oldest first.
+        last: for each user its last events.
         cutoff_ms: [n] cut-off of the profile that is used; 0: there is none, or it is of files alone.
-        older: for each user its tiles before the running one.
-        running: for each user the running tile, or None.
+        older: the users' tiles before the running ones.
+        running: the running tiles, at most one of each user.
         base: [n] the profile with the older tiles since its cut-off.
         unreadable: for each profile that this version cannot read, why; its user is one without a profile.
         missed: how many users have a profile that was left out: it is newer than the event, or older than a reset.
     """
 
     fixed: NDArray[np.void]
-    recent: list[Ids]
+    recent: Ragged
+    last: Ragged
     cutoff_ms: Rows
-    older: list[Tiles]
-    running: list[tuple[int, Profiles] | None]
+    older: Tiles
+    running: Tiles
     base: Profiles
     unreadable: list[str] = dataclasses.field(default_factory=list)
     missed: int = 0
@@ -70,13 +77,13 @@ def read_users(features: FeatureSet, values: Sequence[bytes | None], first_ms: R
     # A cut-off of 0 is that of a history from files alone: its profile counts like any other.
     unused = (cutoff_ms > first_ms) | ((reset_ms > 0) & (cutoff_ms <= reset_ms))
     stored = np.array([value is not None for value in values[0::2]], bool)
-    features.profile.forget(profiles, unused)
+    if unused.any():
+        features.profile.forget(profiles, unused)
     cutoff_ms[cutoff_ms > first_ms] = 0
     older, running = _split(records.tiles, cutoff_ms)
     merge_tiles(features, profiles, older, cutoff_ms)
-    return Users(
-        records.fixed, records.recent, cutoff_ms, older, running, profiles, unreadable, int((unused & stored).sum())
-    )
+    missed = int((unused & stored).sum())
+    return Users(records.fixed, records.recent, records.last, cutoff_ms, older, running, profiles, unreadable, missed)
 
 
 def _read_profiles(features: FeatureSet, values: Sequence[bytes | None]) -> tuple[Profiles, Rows, list[str]]:
@@ -97,25 +104,20 @@ def _problem(features: FeatureSet, value: bytes | None) -> str:
     return ""
 
 
-def _split(tiles: list[Tiles], cutoff_ms: Rows) -> tuple[list[Tiles], list[tuple[int, Profiles] | None]]:
-    """The running tile is the newest; one that the profile has seen is over."""
-    older, running = [], []
-    for row, own in enumerate(tiles):
-        runs = bool(own) and own[-1][0] >= cutoff_ms[row]
-        older.append(own[:-1] if runs else own)
-        running.append(own[-1] if runs else None)
-    return older, running
+def _split(tiles: Tiles, cutoff_ms: Rows) -> tuple[Tiles, Tiles]:
+    """The older and the running ones. A user's running tile is its newest; one that the profile has seen is over."""
+    newest = np.diff(tiles.user, append=-1) != 0
+    runs = newest & (tiles.start_ms >= cutoff_ms[tiles.user])
+    return tiles[~runs], tiles[runs]
 
 
 def fold_state(features: FeatureSet, users: Users) -> FoldState:
-    """The fold's state of these users; the fold changes copies."""
+    """The fold's state of these users; the fold changes ``users.fixed`` and ``users.base`` through it."""
     n = len(users.fixed)
     tile, start_ms = features.profile.identity(n), np.zeros(n, np.int64)
-    for row, running in enumerate(users.running):
-        if running is not None:
-            start_ms[row], tile[row] = running[0], running[1][0]
-    fixed = users.fixed
-    return FoldState(fixed["session"].copy(), users.base.copy(), tile, start_ms, fixed["reset_ms"].copy())
+    rows_of(tile)[users.running.user] = rows_of(users.running.profiles)
+    start_ms[users.running.user] = users.running.start_ms
+    return FoldState(users.fixed["session"], users.base, tile, start_ms, users.fixed["reset_ms"])
 
 
 def write_users(features: FeatureSet, users: Users, state: FoldState, tile_ms: int, floor_ms: int) -> list[bytes]:
@@ -128,25 +130,22 @@ def write_users(features: FeatureSet, users: Users, state: FoldState, tile_ms: i
         tile_ms: tile width.
         floor_ms: tiles that start before it are in every snapshot that counts, and are dropped.
     """
-    users.fixed["session"], users.fixed["reset_ms"] = state.sessions, state.reset_ms
-    tiles = [list(own) for own in users.older]
-    for row, start_ms, tile in state.finished:
-        tiles[row].append((start_ms, tile))
+    every = Tiles(np.arange(len(state.tile)), state.tile_start_ms, state.tile)
+    running = every[state.tile["clock_ms"] != 0]
+    tiles = Tiles.joined(users.older, _finished(state), running)
     from_ms = np.maximum(state.reset_ms // tile_ms * tile_ms, floor_ms)
-    for row, own in enumerate(tiles):
-        if state.tile["clock_ms"][row]:
-            own.append((int(state.tile_start_ms[row]), state.tile[row : row + 1]))
-        tiles[row] = [tile for tile in own if tile[0] >= from_ms[row]]
-    return encode_live(features, LiveRecords(users.fixed, tiles, _bounded(users)))
+    tiles = tiles[tiles.start_ms >= from_ms[tiles.user]]
+    return encode_live(features, LiveRecords(users.fixed, tiles, users.recent, users.last))
 
 
-def _bounded(users: Users) -> list[Ids]:
-    """The ids of each user's running session, but no fewer and no more than the bounds."""
-    most = np.clip(users.fixed["session"]["events"], RECENT_IDS, MOST_RECENT_IDS).tolist()
-    return [own[-keep:] for own, keep in zip(users.recent, most, strict=True)]
+def _finished(state: FoldState) -> Tiles:
+    """The tiles that ended, in the order in which they did."""
+    user, start_ms, tiles = zip(*state.finished, strict=True) if state.finished else ((), (), (state.tile[:0],))
+    ended = Tiles(np.array(user, np.int64), np.array(start_ms, np.int64), stack(tiles))
+    return ended[np.argsort(ended.user, kind="stable")]
 
 
-def duplicates(recent: list[Ids], user: Rows, ids: Ids) -> NDArray[np.bool_]:
+def duplicates(recent: Ragged, user: Rows, ids: Ids) -> NDArray[np.bool_]:
     """[m] true for events that their user's memory holds, or that came earlier in the batch.
 
     Args:
@@ -154,22 +153,30 @@ def duplicates(recent: list[Ids], user: Rows, ids: Ids) -> NDArray[np.bool_]:
         user: [m] user of each event, in the log's order.
         ids: [m] hashed ids.
     """
-    who, all_ids = _joined(recent, user, ids)
-    order = np.lexsort((all_ids, who))  # stable: the first copy stays first
-    same = (who[order][1:] == who[order][:-1]) & (all_ids[order][1:] == all_ids[order][:-1])
-    known = np.zeros(len(who), bool)
-    known[order[1:][same]] = True
-    return known[len(who) - len(ids) :]
+    copies = np.empty(len(ids), bool)
+    compiled.find_copies(recent.values, recent.counts, user, ids, copies)
+    return copies
 
 
-def remember(recent: list[Ids], user: Rows, ids: Ids) -> list[Ids]:
-    """For each user the ids that it remembers after events ``ids`` [m] of users ``user`` [m]; the newest is last."""
-    who, all_ids = _joined(recent, user, ids)
-    order = np.argsort(who, kind="stable")
-    return np.split(all_ids[order], np.cumsum(np.bincount(who, minlength=len(recent)))[:-1])
+def remember(users: Users, user: Rows, ids: Ids, last: NDArray[np.void]) -> None:
+    """Add ids and answered events to what is kept of their users: the ids of the running session, but no fewer and no more
+    than the bounds, and the last events.
+
+    Args:
+        users: after the fold.
+        user: [m] user of each event, in the log's order.
+        ids: [m] hashed ids.
+        last: [m] of ``last_dtype``; those of late events, which were not answered, have the time 0 and are left out.
+    """
+    most = np.clip(users.fixed["session"]["events"].astype(np.int64), RECENT_IDS, MOST_RECENT_IDS)
+    users.recent = newest(users.recent, user, ids, most)
+    answered = last["t_s"] > 0
+    users.last = newest(users.last, user[answered], last[answered], np.full(len(most), LAST_EVENTS))
 
 
-def _joined(recent: list[Ids], user: Rows, ids: Ids) -> tuple[Rows, Ids]:
-    """What is remembered, then what is new: the user and the id of each."""
-    who = np.repeat(np.arange(len(recent)), [len(own) for own in recent])
-    return np.concatenate([who, user]), np.concatenate([*recent, ids])
+def newest(before: Ragged, user: Rows, new: NDArray[np.generic], most: Rows) -> Ragged:
+    """What each user has after ``new`` [m] of users ``user`` [m], at most ``most`` [n] of it; the newest is last."""
+    old, counts = rows_of(before.values), np.empty(len(most), np.int64)
+    kept = np.empty((len(old) + len(new), old.shape[1]), np.uint8)
+    rows = compiled.add_newest(old, before.counts, user, rows_of(np.ascontiguousarray(new)), most, kept, counts)
+    return Ragged(kept[:rows].reshape(-1).view(before.values.dtype), counts)

@@ -160,7 +160,7 @@ class Worker:
 
     def _count(self, batch: Batch, outcome: Outcome, fenced: set[int]) -> None:
         # With a partition fenced, the batch's other counts are an upper bound for this worker; the tables are exact.
-        answered = [intent.ingest_ms for p, intent in outcome.intents if p not in fenced]
+        answered = [one.ingest_ms for one in outcome.answered if one.partition not in fenced]
         if len(fenced) == len(batch.slices):
             return
         self.metrics.committed(

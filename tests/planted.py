@@ -18,7 +18,8 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from lambent import fold, keys, tables
 from lambent.events import Event, Intent, Rejection
-from lambent.records import decode_live, decode_profiles, encode_live, encode_profiles
+from lambent.policy import Rule
+from lambent.records import Ragged, decode_live, decode_profiles, encode_live, encode_profiles
 from realtime import batch, ids, process, users
 from realtime.commit import Commit
 from realtime.store import Store
@@ -86,7 +87,7 @@ def a_record_that_never_expires(rig: Rig) -> None:
 @damage("recent ids: of .* remembered ids .* are missing")
 def recent_ids_forgotten(rig: Rig) -> None:
     def change(records: Any) -> None:
-        records.recent = [records.recent[0][-3:]]
+        records.recent = Ragged(own := records.recent.of(0)[-3:], np.array([len(own)]))
 
     change_record(rig, change)
 
@@ -94,7 +95,7 @@ def recent_ids_forgotten(rig: Rig) -> None:
 @damage("tiles: the one that starts at .* is missing")
 def a_tile_lost(rig: Rig) -> None:
     def change(records: Any) -> None:
-        records.tiles[0].pop()
+        records.tiles = records.tiles[np.arange(len(records.tiles.user) - 1)]
 
     change_record(rig, change)
 
@@ -310,7 +311,7 @@ def an_older_profile_merged_twice(rig: Rig) -> None:
     key = keys.profile(p, user)
     profiles, cutoff_ms = decode_profiles(FEATURES, [rig.store.call("GET", key)])
     records = decode_live(FEATURES, [rig.store.call("GET", keys.live(p, user))])
-    ((_, tile),) = records.tiles[0][-1:]
+    ((_, tile),) = records.tiles.of(0)[-1:]
     profiles = fold.merge(FEATURES, profiles, tile)
     rig.store.call("SET", key, encode_profiles(FEATURES, profiles, cutoff_ms)[0])
 
@@ -335,7 +336,7 @@ def copies_folded(run: Run, patch: pytest.MonkeyPatch) -> None:
 
 @mistake("recent ids: of .* remembered ids")
 def recent_ids_not_kept(run: Run, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(process, "remember", lambda recent, user, ids: recent)
+    patch.setattr(process, "remember", lambda *arguments: None)
 
 
 @mistake("the remembered ids are in another order")
@@ -463,7 +464,7 @@ def a_control_entry_lost(run: Run, patch: pytest.MonkeyPatch) -> None:
 
 @mistake("intent: the intent's actions is")
 def actions_of_another_policy(run: Run, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(process, "decide", lambda rules, probabilities: ("send-flowers",))
+    patch.setattr(process, "rules_for", lambda taxonomy: (Rule("browse", 0.0, "send-flowers"),))
 
 
 @mistake("tiles: |intent: the intent's probabilities are")

@@ -59,7 +59,7 @@ class Records:
         yield from self._session(found.fixed[0], expected)
         yield from self._model(found.fixed[0], expected, proven=proven)
         yield from self._recent(found, expected)
-        yield from self._tiles(found.tiles[0], expected.tiles)
+        yield from self._tiles(found.tiles.of(0), expected.tiles)
 
     def _session(self, fixed: Any, expected: Replayed) -> Iterator[tuple[str, str]]:
         session = _session(self._features, expected.session) | {"clock_ms": expected.clock_ms}
@@ -78,7 +78,7 @@ class Records:
             yield "model", f"the state is {most:.2g} from what it has to be"
 
     def _recent(self, found: LiveRecords, expected: Replayed) -> Iterator[tuple[str, str]]:
-        there = found.recent[0].tolist()
+        there = found.recent.of(0).tolist()
         if there != expected.recent:
             missing, more = set(expected.recent) - set(there), set(there) - set(expected.recent)
             words = f"of {len(expected.recent)} remembered ids {len(missing)} are missing and {len(more)} are others"

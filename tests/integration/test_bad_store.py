@@ -11,7 +11,7 @@ import pytest
 
 from lambent import keys
 from lambent.errors import DataError, StoreError
-from lambent.records import VERSION
+from lambent.records import LIVE_VERSION
 from lambent.settings import Settings
 from models.dataset import TrainingTable
 from realtime.predict import BASE_RATE
@@ -94,7 +94,9 @@ def test_a_live_record_of_a_newer_version_stops_the_worker_in_words_before_it_is
     p = keys.partition(user, rig.meta.partitions)
     at, record = rig.store.positions([p]), change(rig, keys.live(p, user), newer)
     rig.feed_now(events_of(1, 10, start=10))
-    with pytest.raises(StoreError, match=f"A live record has version {VERSION + 1}; this is version {VERSION}"):
+    with pytest.raises(
+        StoreError, match=f"A live record has version {LIVE_VERSION + 1}; this is version {LIVE_VERSION}"
+    ):
         rig.drain()
     assert (rig.store.positions([p]), rig.store.call("GET", keys.live(p, user))) == (at, record)
     rig.store.call("SET", keys.live(p, user), bytes([record[0] - 1]) + record[1:])

@@ -63,7 +63,7 @@ def test_a_planted_difference_is_found_and_named(
     user = f"{4:022d}"
     key = keys.live(keys.partition(user, 3), user)
     records = decode_live(FEATURES, [rig.store.call("GET", key)])
-    FEATURES.profile.block(records.tiles[0][0][1], FEATURES.profile.aggregates[0])[:] += 1
+    FEATURES.profile.block(records.tiles.profiles[:1], FEATURES.profile.aggregates[0])[:] += 1
     rig.store.call("SET", key, encode_live(FEATURES, records)[0])
     for name, value in (("ROOT", rig.settings.root), ("STORE_URL", rig.url), ("PARTITIONS", 3), ("TILE_MS", TILE_MS)):
         monkeypatch.setenv(f"LAMBENT_{name}", str(value))

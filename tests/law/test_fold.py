@@ -20,12 +20,13 @@ from lambent.law import differs
 from lambent.profile import Layout, Profiles
 from lambent.records import (
     LiveRecords,
+    Tiles,
     decode_live,
     decode_profiles,
     encode_live,
     encode_profiles,
-    live_dtype,
     merge_live,
+    stack,
 )
 from lambent.views import event_columns, profile_blocks
 from tests.histories import USERS, logs, told
@@ -98,16 +99,18 @@ def live(
     profiles, cutoffs = decode_profiles(FEATURES, list(encode_profiles(FEATURES, before, heads)))
     state = FoldState.identity(FEATURES, len(USERS))
     run(state, oracle.distinct(log), TILE_MS)
-    tiles: list[list[tuple[int, Profiles]]] = [[] for _ in USERS]
-    for user, start_ms, tile in state.finished:
-        tiles[user].append((start_ms, tile))
-    for user in range(len(USERS)):
-        tiles[user].append((int(state.tile_start_ms[user]), state.tile[user : user + 1]))
-        from_ms = max(state.reset_ms[user] // TILE_MS * TILE_MS, floor_ms)
-        tiles[user] = [one for one in tiles[user] if one[0] >= from_ms]
-    fixed = np.zeros(len(USERS), live_dtype(FEATURES.taxonomy))
-    fixed["reset_ms"] = state.reset_ms
-    records = decode_live(FEATURES, list(encode_live(FEATURES, LiveRecords(fixed, tiles))))
+    running = enumerate(
+        zip(state.tile_start_ms.tolist(), (state.tile[row : row + 1] for row in range(len(USERS))), strict=True)
+    )
+    ended = [*state.finished, *((user, start_ms, tile) for user, (start_ms, tile) in running)]
+    from_ms = [max(ms // TILE_MS * TILE_MS, floor_ms) for ms in state.reset_ms.tolist()]
+    kept = sorted((one for one in ended if one[1] >= from_ms[one[0]]), key=lambda one: one[0])
+    records = LiveRecords.empty(FEATURES, len(USERS))
+    if kept:
+        users, starts_ms, tiles = zip(*kept, strict=True)
+        records.tiles = Tiles(np.array(users), np.array(starts_ms), stack(tiles))
+    records.fixed["reset_ms"] = state.reset_ms
+    records = decode_live(FEATURES, encode_live(FEATURES, records))
     return merge_live(FEATURES, profiles, cutoffs, records)
 
 

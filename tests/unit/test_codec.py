@@ -13,6 +13,7 @@ from lambent.features import FeatureSet, shop_features
 from lambent.profile import KINDS, Layout, Profiles
 from lambent.records import decode_profiles, encode_profiles
 from lambent.taxonomy import shop
+from tests.codec_oracle import pack_one
 
 FEATURES = shop_features()
 LAYOUT = FEATURES.profile
@@ -35,6 +36,14 @@ def test_a_packed_profile_of_any_features_unpacks_to_itself(seed: int, users: in
     layout = Layout(LAYOUT.aggregates[::each])
     profiles = some_profiles(seed, users, layout)
     np.testing.assert_array_equal(unpack(layout, pack(layout, profiles, double=True), double=True), profiles)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 5), st.booleans())
+def test_the_bytes_are_those_that_are_put_together_one_by_one(seed: int, each: int, double: bool) -> None:
+    layout = Layout(LAYOUT.aggregates[::each])
+    profiles = some_profiles(seed, 3, layout)
+    expected = [pack_one(layout, profiles[row : row + 1], double=double) for row in range(3)]
+    assert pack(layout, profiles, double=double) == expected
 
 
 def test_what_happened_at_the_clock_and_after_it_is_remembered() -> None:

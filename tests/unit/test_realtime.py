@@ -18,6 +18,7 @@ from lambent import keys
 from lambent.errors import ModelError, UsageError
 from lambent.events import Event
 from lambent.features import shop_features
+from lambent.records import Ragged
 from lambent.taxonomy import shop
 from realtime import ids
 from realtime.batch import cut
@@ -30,7 +31,7 @@ from realtime.metrics import WorkerMetrics
 from realtime.model import read_manifest
 from realtime.partition_list import parse_partitions
 from realtime.replay import replay
-from realtime.users import duplicates, remember
+from realtime.users import duplicates, newest
 
 FEATURES = shop_features()
 INTENT_EVENT = Event(user="A" * 22, type="view", event_ms=1_700_000_000_000, id="e")
@@ -55,7 +56,7 @@ def test_a_batch_ends_before_a_control_entry_that_follows_an_event(kinds: str, s
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 6)), max_size=40), st.integers(0, 40))
 def test_duplicates_are_those_that_a_set_would_find(pairs: list[tuple[int, int]], split: int) -> None:
     before, after = pairs[:split], pairs[split:]
-    recent = [np.array([i for u, i in before if u == user], np.uint64) for user in range(3)]
+    recent = ragged([[i for u, i in before if u == user] for user in range(3)])
     user = np.array([u for u, _ in after], np.int64)
     found = duplicates(recent, user, np.array([i for _, i in after], np.uint64))
     seen, expected = set(before), []
@@ -65,11 +66,27 @@ def test_duplicates_are_those_that_a_set_would_find(pairs: list[tuple[int, int]]
     assert found.tolist() == expected
 
 
-def test_what_is_remembered_comes_in_the_logs_order() -> None:
-    recent = [np.array([1, 2], np.uint64), np.array([], np.uint64)]
-    after = remember(recent, np.array([1, 0, 1]), np.array([7, 8, 9], np.uint64))
-    assert [own.tolist() for own in after] == [[1, 2, 8], [7, 9]]
-    assert [own.tolist() for own in remember(recent, np.array([], np.int64), np.array([], np.uint64))] == [[1, 2], []]
+@given(
+    st.lists(st.lists(st.integers(0, 9), max_size=5), min_size=1, max_size=4),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=30),
+    st.lists(st.integers(0, 8), min_size=4, max_size=4),
+)
+def test_of_what_a_user_has_the_newest_stay_in_the_logs_order(
+    before: list[list[int]], new: list[tuple[int, int]], most: list[int]
+) -> None:
+    new = [(user % len(before), one) for user, one in new]
+    expected = [list(own) for own in before]
+    for user, one in new:
+        expected[user].append(one)
+    bounds = np.array(most[: len(before)])
+    users, ids = np.array([u for u, _ in new], np.int64), np.array([one for _, one in new], np.uint64)
+    found = newest(ragged(before), users, ids, bounds)
+    kept = [own[len(own) - min(len(own), keep) :] for own, keep in zip(expected, most, strict=False)]
+    assert [found.of(user).tolist() for user in range(len(before))] == kept
+
+
+def ragged(own: list[list[int]]) -> Ragged:
+    return Ragged(np.array([one for ids_of in own for one in ids_of], np.uint64), np.array([len(one) for one in own]))
 
 
 def test_partitions_are_given_as_a_list_of_ranges() -> None:
