@@ -150,7 +150,12 @@ def intents(p: int) -> str:
     return f"intents:{{{p}}}"
 
 
-@_family("stream", "worker, rebuild", "law, rebuild, status")
+@_family(
+    "stream",
+    "worker, rebuild",
+    "archiver, law, rebuild, status",
+    "archived, and 10 minutes old; in a full store archived",
+)
 def dead(p: int) -> str:
     """Stream of what a worker had to give up: fields ``id``, ``reason``, ``bytes``."""
     return f"dead:{{{p}}}"

@@ -78,6 +78,24 @@ BECAME = "became"
 DROPPED = "-"
 """The row is wanted no more: a mended mapping drops it on purpose; or it is of a dimension's file, which was read again."""
 
+DEAD = "dead"
+"""What a worker had to give up, though it is an event: one row an entry of ``dead:{p}``. The archiver appends; ``dead retry``
+settles. ``ingest`` leaves such entries of the log out; one that is retried is a new entry."""
+
+DEAD_COLUMNS: Mapping[str, str] = {
+    "partition": "int32",  # of the stream
+    "died_ms": "int64",  # the entry of dead:{p} has the id died_ms-died_seq
+    "died_seq": "int64",  # within the millisecond
+    "day": "date32",  # day of died_ms, UTC
+    "origin": "string",  # log/{partition}
+    "line": "int64",  # ingest_ms of the entry of the log
+    "seq": "int64",  # its seq
+    "reason": "string",  # the error's name, or partition: a producer put it where its user does not belong
+    "detail": "string",  # the error in words
+    "raw": "binary",  # as it was sent
+    "became": "string",  # once it was retried: the id of the event
+}
+
 USERS = "users"
 """What is known of users besides what they do: a row a span of time over which it was the same (a slowly changing
 dimension of type 2; Kimball, Ross, "The Data Warehouse Toolkit"). ``ingest --into users`` writes."""

@@ -17,15 +17,17 @@ import msgspec
 
 from lambent.errors import DataError, FencedError, UnwritableError
 from lambent.events import Intent
-from lambent.tables import INTENT_COLUMNS, LOG_COLUMNS
+from lambent.tables import DEAD_COLUMNS, INTENT_COLUMNS, LOG_COLUMNS
 from realtime import ids
-from realtime.store import Entry
+from realtime.store import DeadEntry, Entry
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
 DAY_MS = 86_400_000
+PASSED = "lambent-worker"
+"""What transactions of ``log`` are called that say how far the workers were: whatever they gave up until there is in ``dead``."""
 OTHER_PARTITIONS = (
     "Set LAMBENT_PARTITIONS to what the table has: the log and the quarantine know an entry by its partition, so another "
     "number needs a store and tables of its own, which begin with the history that you have as files."
@@ -72,8 +74,10 @@ class Archive:
         self._version = self._table.version()
         return read_ends(self._table, self._application, self._partitions)
 
-    def append(self, rows: pa.Table, ends: Mapping[int, bytes]) -> None:
+    def append(self, rows: pa.Table, ends: Mapping[int, bytes], passed: Mapping[int, bytes] | None = None) -> None:
         """Append rows; ``ends`` is the id of each partition's last entry among them. All of it or nothing.
+
+        ``passed`` is noted beside: how far the workers were.
 
         Raises:
             FencedError: another archiver has appended; call ``reopen`` and read again.
@@ -83,6 +87,7 @@ class Archive:
 
         self._refuse_moved()
         marks = [Transaction(f"{self._application}-{p}", ids.to_version(end)) for p, end in ends.items()]
+        marks += [Transaction(f"{PASSED}-{p}", ids.to_version(at)) for p, at in (passed or {}).items()]
         with writing(self._path):
             write_deltalake(
                 self._table, rows, mode="append", commit_properties=CommitProperties(app_transactions=marks)
@@ -163,6 +168,24 @@ def intent_rows(found: Mapping[int, Sequence[Entry]], schema: pa.Schema) -> pa.T
     return _table(columns, columns["committed_ms"], schema)
 
 
+def dead_rows(found: Mapping[int, Sequence[DeadEntry]], schema: pa.Schema) -> pa.Table:
+    """Rows of the table ``dead``: one an entry that was given up."""
+    flat = [(p, *ids.parse(died), *ids.parse(one.id), one) for p, own in found.items() for died, one in own]
+    columns: dict[str, Any] = {
+        "partition": [p for p, *_ in flat],
+        "died_ms": [ms for _, ms, *_ in flat],
+        "died_seq": [seq for _, _, seq, *_ in flat],
+        "origin": [f"log/{p}" for p, *_ in flat],
+        "line": [ms for _, _, _, ms, *_ in flat],
+        "seq": [seq for _, _, _, _, seq, _ in flat],
+        "reason": [one.reason.partition(":")[0] for *_, one in flat],
+        "detail": [one.reason for *_, one in flat],
+        "raw": [one.data for *_, one in flat],
+        "became": [None] * len(flat),
+    }
+    return _table(columns, columns["died_ms"], schema)
+
+
 def _table(columns: Mapping[str, Any], ms: Sequence[int], schema: pa.Schema) -> pa.Table:
     import pyarrow as pa
 
@@ -172,4 +195,5 @@ def _table(columns: Mapping[str, Any], ms: Sequence[int], schema: pa.Schema) -> 
 
 
 LOG = (LOG_COLUMNS, "lambent-archiver", log_rows)
+DEAD = (DEAD_COLUMNS, "lambent-dead", dead_rows)
 INTENTS = (INTENT_COLUMNS, "lambent-intents", intent_rows)

@@ -6,6 +6,7 @@ take the lease → open both tables → (read → append → mark idle partition
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import socket
 import threading
@@ -20,7 +21,7 @@ from lambent.settings import Settings
 
 if TYPE_CHECKING:
     from realtime.archive import Archive
-    from realtime.store import Entry, Meta
+    from realtime.store import Meta
     from realtime.stores import FullStore
 
 # Beyond maxmemory too: see ``room``.
@@ -34,6 +35,13 @@ LEASE_MS = 3_000
 COMMIT_ENTRIES = 100_000
 """Entries of one commit, about; each partition gives its share."""
 LEAST_MARKER_MS = 1_000
+
+
+Found = Mapping[int, list[Any]]
+"""Entries of streams by partition, each beginning with its id."""
+Read = Callable[[Mapping[int, bytes], int], Found]
+Rows = Callable[..., Any]
+"""Makes a table's rows of them."""
 
 
 class Archiver:
@@ -62,6 +70,8 @@ class Archiver:
         self._lease = Lease(store, name, max(LEASE_MS, 3 * interval_ms))
         self._log: Archive | None = None
         self._intents: Archive | None = None
+        self._dead: Archive | None = None
+        self._passed: dict[int, bytes] = {}
         self._memory_level = "enough"
 
     def run(self, stop: threading.Event) -> None:
@@ -109,56 +119,74 @@ class Archiver:
         """
         if not self._hold():
             return 0
-        log, intents = self._opened()
-        entries = self._drain(log, keys.events, "entries")
-        self._drain(intents, keys.intents, "intents")
+        from realtime.archive import dead_rows, intent_rows, log_rows
+
+        log, intents, dead = self._opened()
+        read, passed = self.store.read, self._positions()
+        # What was given up until there is archived before the log says that the workers have come so far.
+        self._drain(dead, self.store.read_dead, dead_rows, "dead")
+        entries = self._drain(log, read, log_rows, "entries", passed)
+        self._drain(intents, functools.partial(read, stream=keys.intents), intent_rows, "intents")
         now_ms = self.store.now_ms()
         self._tell(log)
         self._look()
-        self._trim(log, intents, now_ms)
+        self._trim(log, intents, dead, now_ms)
         self._mark(log, now_ms)  # last: a store that is full takes no markers, and has to be trimmed
         return entries
 
     def _hold(self) -> bool:
         if self._lease.renew([keys.ARCHIVER])[0]:
             return True
-        self._log = self._intents = None
+        self._log = self._intents = self._dead = None
         return self._lease.take([keys.ARCHIVER])[0]
 
-    def _opened(self) -> tuple[Archive, Archive]:
-        return (self._log, self._intents) if self._log and self._intents else self._open()
+    def _opened(self) -> tuple[Archive, Archive, Archive]:
+        if self._log and self._intents and self._dead:
+            return self._log, self._intents, self._dead
+        return self._open()
 
-    def _open(self) -> tuple[Archive, Archive]:
+    def _open(self) -> tuple[Archive, Archive, Archive]:
         from lambent import tables
-        from realtime.archive import INTENTS, LOG, Archive
+        from realtime.archive import DEAD, INTENTS, LOG, Archive
         from realtime.archived import raise_ids, refuse_gap
 
         p = self.meta.partitions
         log = Archive(self.settings.table(tables.LOG), *LOG[:2], p)
         intents = Archive(self.settings.table(tables.INTENTS), *INTENTS[:2], p)
+        dead = Archive(self.settings.table(tables.DEAD), *DEAD[:2], p)
         refuse_gap(self.store, log.positions)
         raise_ids(self.store, log.positions)
-        self._log, self._intents = log, intents
-        return log, intents
+        self._log, self._intents, self._dead, self._passed = log, intents, dead, {}
+        return log, intents, dead
 
-    def _drain(self, archive: Archive, stream: Callable[[int], str], what: str) -> int:
+    def _positions(self) -> dict[int, bytes]:
+        """Where workers stand; not of partitions that none has ever worked on, or that are rebuilt."""
+        from realtime import ids
+
+        positions = enumerate(self.store.positions(range(self.meta.partitions)))
+        return {p: at for p, at in positions if at not in (ids.START, ids.HELD)}
+
+    def _drain(
+        self, archive: Archive, read: Read, make_rows: Rows, what: str, passed: Mapping[int, bytes] | None = None
+    ) -> int:
         """Append until the streams hold nothing new; how many entries."""
         count, total = max(1, COMMIT_ENTRIES // self.meta.partitions), 0
-        while found := self.store.read(archive.positions, count, stream=stream):
+        while found := read(archive.positions, count):
             entries = sum(map(len, found.values()))
-            self._append(archive, found, what)
+            self._append(archive, found, make_rows, what, passed or {})
             total += entries
             if all(len(own) < count for own in found.values()):
                 break
         return total
 
-    def _append(self, archive: Archive, found: Mapping[int, list[Entry]], what: str) -> None:
+    def _append(self, archive: Archive, found: Found, make_rows: Rows, what: str, passed: Mapping[int, bytes]) -> None:
         from realtime import ids
-        from realtime.archive import intent_rows, log_rows
 
-        rows = (log_rows if what == "entries" else intent_rows)(found, archive.schema)
+        rows = make_rows(found, archive.schema)
+        news = {p: at for p, at in passed.items() if self._passed.get(p) != at}
         with self.metrics.commit_s.time():
-            archive.append(rows, {p: own[-1][0] for p, own in found.items()})
+            archive.append(rows, {p: own[-1][0] for p, own in found.items()}, news)
+        self._passed |= news
         oldest_ms = min(ids.ingest_ms(own[0][0]) for own in found.values())
         self.metrics.archived(what, rows.num_rows, oldest_ms)
 
@@ -191,12 +219,13 @@ class Archiver:
             tell = get_logger("archiver").info if level == "enough" else get_logger("archiver").warning
             tell(fields("store-memory", level=level, used_bytes=memory.used_bytes, limit_bytes=memory.limit_bytes))
 
-    def _trim(self, log: Archive, intents: Archive, now_ms: int) -> None:
+    def _trim(self, log: Archive, intents: Archive, dead: Archive, now_ms: int) -> None:
         from realtime.trim import INTENTS_KEPT_MS, trim_archived, trim_events
 
         trim_events(self.store, log.positions)
         kept_ms = 0 if self._memory_level == "full" else INTENTS_KEPT_MS
         trim_archived(self.store, keys.intents, intents.positions, now_ms - kept_ms)
+        trim_archived(self.store, keys.dead, dead.positions, now_ms - kept_ms)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -232,8 +261,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
 COMMAND = Command(
     help="archive the streams to Delta, exactly once",
     description=(
-        "Appends every entry of the log to the Delta table log and every intent to the table intents, one commit for all\n"
-        "partitions, then trims what archive and worker have both seen. Start one; a second one waits to take over."
+        "Appends every entry of the log to the Delta table log, every intent to the table intents and what workers gave up to\n"
+        "the table dead, one commit for all partitions, then trims what archive and worker have both seen. Start one; a second one waits to take over."
     ),
     examples=(
         ("lambent archiver", "a commit a second"),

@@ -41,7 +41,7 @@ class ArchiverMetrics:
     def archived(self, what: str, rows: int, oldest_ms: int) -> None:
         """Count a commit of ``rows`` rows, the oldest from ``oldest_ms``."""
         self.tally.update({what: rows, "commits": 1})
-        self._rows.labels("log" if what == "entries" else "intents").inc(rows)
+        self._rows.labels("log" if what == "entries" else what).inc(rows)
         self._age.set(time.time() - oldest_ms / 1000)
 
     def failed(self) -> None:
@@ -51,4 +51,4 @@ class ArchiverMetrics:
 
     def report(self) -> dict[str, Any]:
         """Rows, commits and failures so far."""
-        return {name: self.tally[name] for name in ("entries", "intents", "commits", "failures")}
+        return {name: self.tally[name] for name in ("entries", "intents", "dead", "commits", "failures")}

@@ -50,6 +50,7 @@ class Report(msgspec.Struct):
         users, events: all of them; events are distinct.
         crossing: users with events before and after a cut-off that was published; files count as before.
         cutoffs_ms: those cut-offs.
+        dead: entries that workers gave up; they are left out, and those that were retried came in anew.
         differences: users whose profiles differ.
         examples: some of the aggregates that differ.
         seconds: time taken.
@@ -59,6 +60,7 @@ class Report(msgspec.Struct):
     events: int = 0
     crossing: int = 0
     cutoffs_ms: tuple[int, ...] = ()
+    dead: int = 0
     differences: int = 0
     examples: list[Difference] = []
     seconds: float = 0.0
@@ -77,12 +79,17 @@ def check_law(store: FullStore, meta: Meta, settings: Settings, features: Featur
     Raises:
         StoreError: they have not, so that there is nothing to compare.
     """
+    from realtime import ids
+    from realtime.dead import read_dead
     from realtime.history import read_history
 
     started_s = time.monotonic()
     _wait(store, meta, settings, started_s + wait_s)
-    histories = read_history(settings, features.taxonomy, given_up(store, meta.partitions))
-    report = Report(cutoffs_ms=meta.published)
+    left_out = {
+        (p, *ids.parse(one.id)) for p, own in read_dead(settings, store, meta.partitions).items() for one in own
+    }
+    histories = read_history(settings, features.taxonomy, left_out)
+    report = Report(cutoffs_ms=meta.published, dead=len(left_out))
     users = sorted(histories, key=lambda user: keys.partition(user, meta.partitions))
     for start in range(0, len(users), CHUNK):
         own = users[start : start + CHUNK]
@@ -143,14 +150,6 @@ def read_live(store: FullStore, partitions: int, features: FeatureSet, users: Se
     return live, np.array([value is not None for value in values[0::2]], bool)
 
 
-def given_up(store: FullStore, partitions: int) -> list[tuple[int, int, int]]:
-    """Entries (partition, ingest_ms, seq) that workers gave up."""
-    from realtime import ids
-
-    replies = store.pipe_or_raise(("XRANGE", keys.dead(p), "-", "+") for p in range(partitions))
-    return [(p, *ids.parse(pairs[1])) for p, found in enumerate(replies) for _, pairs in found]
-
-
 def _wait(store: FullStore, meta: Meta, settings: Settings, deadline_s: float) -> None:
     while behind := unseen(store, meta.partitions, settings):
         if time.monotonic() >= deadline_s:
@@ -186,6 +185,8 @@ def show(report: Report) -> Iterator[str]:
     verdict = "every live profile is the fold of all events" if not report.differences else "the law does not hold"
     yield f"{report.users:,} users, {report.events:,} events, {report.seconds:,.1f} s: {verdict}"
     yield f"{report.crossing:,} of them have events on both sides of {len(report.cutoffs_ms)} published cut-offs"
+    if report.dead:
+        yield f"{report.dead:,} entries that workers gave up are left out: lambent dead show"
     for one in report.examples:
         yield f"  {one.user} {one.aggregate}: live {one.live}, expected {one.expected}"
 

@@ -24,7 +24,6 @@ from lambent.features import FeatureSet
 from lambent.progress import Progress
 from lambent.records import decode_live, encode_live
 from lambent.settings import Settings
-from realtime import ids
 from realtime.archive import LOG, read_ends
 from realtime.archived import (
     count_entries,
@@ -36,9 +35,9 @@ from realtime.archived import (
 )
 from realtime.bases import read_bases
 from realtime.commit import EXPIRY_MS
+from realtime.dead import read_dead
 from realtime.fence import Fence, Write
 from realtime.history import open_table
-from realtime.law import given_up
 from realtime.predict import load_artifact
 from realtime.replayed import ReplayStore, Source, replay
 from realtime.store import Meta
@@ -134,10 +133,8 @@ class Rebuild:
 
     def _left_out(self) -> dict[int, set[bytes]]:
         """What workers gave up, by partition."""
-        found: dict[int, set[bytes]] = {}
-        for p, ms, seq in given_up(self.store, self.meta.partitions):
-            found.setdefault(p, set()).add(ids.form(ms, seq))
-        return found
+        found = read_dead(self.settings, self.store, self.meta.partitions)
+        return {p: {one.id for one in own} for p, own in found.items()}
 
     def _make(self, partitions: Sequence[int], left_out: dict[int, set[bytes]], load: Loads, bar: Progress) -> None:
         rows = read_entries(self.table, partitions, self.report.begins_ms)

@@ -63,7 +63,7 @@ class Status(msgspec.Struct, frozen=True):
         profiles: what is published.
         models: how many partitions have come to each model version; "none" before the first.
         catalogues: the same for catalogues, by day.
-        dead: entries that workers gave up.
+        dead: entries that workers gave up and that are not archived yet, or were in the last minutes.
         rates: None if no sample was asked for.
     """
 

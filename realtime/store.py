@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import redis
@@ -16,13 +16,18 @@ from lambent.errors import FencedError, StoreError
 from lambent.keys import SCHEMA
 from lambent.settings import Settings
 from realtime import ids
-from realtime.commit import SCRIPT, Commit
+from realtime.commit import SCRIPT, Commit, Dead
 from realtime.connection import connect, in_words
 
 SHA = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
 
 Entry = tuple[bytes, bytes, bytes]
 """A stream entry: id, field (``e`` an event, ``c`` a control entry, ``m`` a marker), bytes."""
+
+
+DeadEntry = tuple[bytes, Dead]
+"""An entry of ``dead:{p}``: its own id, and what was given up."""
+Made = TypeVar("Made")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,12 +162,22 @@ class Store:
 
         Waits up to ``block_ms`` for the first one; 0 does not wait.
         """
+        return self._read(positions, count, block_ms, stream, entry)
+
+    def read_dead(self, positions: Mapping[int, bytes], count: int) -> dict[int, list[DeadEntry]]:
+        """The same of what workers gave up."""
+        return self._read(positions, count, 0, keys.dead, dead_entry)
+
+    def _read(
+        self, positions: Mapping[int, bytes], count: int, block_ms: int, stream: Callable[[int], str],
+        parse: Callable[[Any], Made],
+    ) -> dict[int, list[Made]]:  # fmt: skip
         if not positions:
             return {}
         wait: list[bytes | str | int] = ["BLOCK", block_ms] if block_ms else []
         streams = [stream(p) for p in positions]
         reply = self.call("XREAD", "COUNT", count, *wait, "STREAMS", *streams, *positions.values())
-        return {partition_of(key): [entry(one) for one in found] for key, found in reply or ()}
+        return {partition_of(key): [parse(one) for one in found] for key, found in reply or ()}
 
     def append(self, entries: Iterable[tuple[int, bytes, bytes]]) -> list[bytes]:
         """Add (partition, field, bytes) to the streams, in order; the ids that they got."""
@@ -254,6 +269,13 @@ def entry(raw: Any) -> Entry:
     """One entry of a reply: its id and first field; an entry with no field is of no known kind."""
     entry_id, pairs = raw
     return (entry_id, pairs[0], pairs[1]) if pairs else (entry_id, b"", b"")
+
+
+def dead_entry(raw: Any) -> DeadEntry:
+    """One entry of a reply about ``dead:{p}``."""
+    entry_id, flat = raw
+    found = _pairs(flat)
+    return entry_id, Dead(found[b"id"], found[b"reason"].decode(errors="replace"), found[b"bytes"])
 
 
 def _pairs(flat: Sequence[Any]) -> dict[bytes, Any]:

@@ -10,7 +10,7 @@ from lambent import keys
 if TYPE_CHECKING:
     from lambent.errors import FencedError
     from realtime.commit import Commit
-    from realtime.store import Entry, Meta, Standing
+    from realtime.store import DeadEntry, Entry, Meta, Standing
 
 Command = Sequence[bytes | str | int]
 """A command's name and arguments."""
@@ -79,6 +79,9 @@ class FullStore(WorkerStore, Protocol):
 
     def last_ids(self, partitions: Sequence[int]) -> list[bytes]:
         """The id of each stream's last entry ever added; ``0-0`` where there is none."""
+
+    def read_dead(self, positions: Mapping[int, bytes], count: int) -> dict[int, list[DeadEntry]]:
+        """Entries of ``dead:{p}`` of many partitions after ``positions``, at most ``count`` of each."""
 
     def positions(self, partitions: Iterable[int]) -> list[bytes]:
         """The position of each partition."""

@@ -9,7 +9,7 @@ from realtime import ids
 from realtime.stores import FullStore
 
 INTENTS_KEPT_MS = 10 * 60 * 1000
-"""How long an archived intent stays in its stream, for those who follow it; in a store that is full it goes at once."""
+"""How long an archived intent stays in its stream, for those who follow it, and what was given up in its; in a store that is full it goes at once."""
 
 # Trims up to the older of the archive's last id (ARGV[1]) and the worker's position, and records it: a worker whose
 # position is before that has lost entries and can say so. The entry with that id itself stays. While the partition is

@@ -30,8 +30,8 @@ def judge(status: Status, stream_max_events: int) -> Iterator[Finding]:
     yield from _room(status, stream_max_events)
     yield from _batch(status)
     if status.dead:
-        remedy = "Each names its reason: XRANGE dead:{p} - +. They are archived, and stop nobody."
-        yield warning("dead", f"workers gave up {status.dead:,} entries", remedy)
+        remedy = "They stop nobody, and are archived. Each names its reason: lambent dead show."
+        yield warning("dead", f"workers gave up {status.dead:,} entries in the last minutes", remedy)
 
 
 def _workers(status: Status) -> Iterator[Finding]:

@@ -18,11 +18,11 @@ from lambent.cli import Command
 from lambent.dimensions import DIMENSIONS
 from lambent.errors import DataError, UsageError
 from lambent.settings import Settings
-from lambent.tables import CLUSTERED_BY, EVENT_COLUMNS, EVENTS
+from lambent.tables import CLUSTERED_BY, DEAD, EVENT_COLUMNS, EVENTS, QUARANTINE
 from lambent.utc import parse_time
 from spark_jobs.commits import Metadata, append, create_clustered, last_metadata, load_table, open_table
 from spark_jobs.products import with_products
-from spark_jobs.rejections import quarantine_new, read_quarantine
+from spark_jobs.rejections import quarantine_new, read_refused
 from spark_jobs.report import Report, Stopwatch, keep, run_job
 from spark_jobs.session import spark_session, told_plainly
 
@@ -171,7 +171,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 def ingest_log(settings: Settings) -> Report:
     """Add the events that the archiver has appended to ``log`` since the last run."""
-    from spark_jobs.log import find_new, read_log, still_refused
+    from spark_jobs.log import find_new, read_log, without
 
     target = Target.find(settings)
     new = find_new(settings, target.metadata.get("log_version"))
@@ -179,9 +179,10 @@ def ingest_log(settings: Settings) -> Report:
         return Report(JOB, facts=_log_facts(target.metadata))
     said = {"log_version": new.version, "watermark_ms": new.watermark_ms, "files": None, "before_ms": None}
     with spark_session(settings, "lambent ingest") as spark, told_plainly():
-        rows = read_log(spark, new.files, settings.load_taxonomy(), new.partitions)
-        if (quarantine := read_quarantine(spark, settings)) is not None:
-            rows = still_refused(rows, quarantine)
+        rows = read_log(spark, new, settings.load_taxonomy())
+        for name in (QUARANTINE, DEAD):
+            if (refused := read_refused(spark, settings, name)) is not None:
+                rows = without(rows, refused)
         report = write_rows(spark, target, rows, said)
     report.facts = _log_facts(said)
     return report

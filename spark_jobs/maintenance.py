@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from lambent.errors import DataError
 from lambent.settings import Settings
-from lambent.tables import CATALOGUE, CLUSTERED_BY, INTENTS, LOG, PROFILES, QUARANTINE, TRAINING_SESSIONS
+from lambent.tables import CATALOGUE, CLUSTERED_BY, DEAD, INTENTS, LOG, PROFILES, QUARANTINE, TRAINING_SESSIONS
 from spark_jobs.commits import commits, last_metadata, open_table
 from spark_jobs.needed import needed_versions
 from spark_jobs.report import Report, Stopwatch, keep, run_job
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 JOB = "maintenance"
-TABLES = (*CLUSTERED_BY, LOG, INTENTS, QUARANTINE, CATALOGUE, PROFILES, TRAINING_SESSIONS)
-BY_DAY = (LOG, INTENTS)
+TABLES = (*CLUSTERED_BY, LOG, INTENTS, DEAD, QUARANTINE, CATALOGUE, PROFILES, TRAINING_SESSIONS)
+BY_DAY = (LOG, INTENTS, DEAD)
 WRITTEN_ANEW = (CATALOGUE, PROFILES, TRAINING_SESSIONS)
 
 FILE_BYTES = 16 << 20

@@ -1,4 +1,4 @@
-"""The table ``quarantine``: what in it is still open, summed up for people; and how a row is settled.
+"""The tables ``quarantine`` and ``dead``: what in them is still open, summed up for people; and how a row is settled.
 
 All of it without a JVM, and in bounded memory however many rows there are.
 """
@@ -93,13 +93,13 @@ def is_live(origin: str) -> bool:
     return origin.startswith(LOG_ORIGIN)
 
 
-def open_rows(settings: Settings, chosen: Chosen = Chosen()) -> Iterator[Row]:
-    """The chosen rows that are not settled, in the table's order; none where there is no table."""
-    table = open_table(settings.table(QUARANTINE))
+def open_rows(settings: Settings, chosen: Chosen = Chosen(), name: str = QUARANTINE) -> Iterator[Row]:
+    """The chosen rows of a table that are not settled, in its order; none where there is no table."""
+    table = open_table(settings.table(name))
     if table is None:
         return
     dataset = table.to_pyarrow_dataset()
-    names = [name for name in (*QUARANTINE_COLUMNS, BECAME) if name in dataset.schema.names]
+    names = [one for one in (*QUARANTINE_COLUMNS, BECAME) if one in dataset.schema.names]
     for batch in dataset.to_batches(columns=names, batch_size=BATCH_ROWS, batch_readahead=1, fragment_readahead=1):
         for row in batch.to_pylist():
             if row.pop(BECAME, None) is None and chosen.takes(row):
@@ -146,13 +146,13 @@ def summary(rows: Iterable[Row], examples: int) -> list[Group]:
 # --- settling ----------------------------------------------------------------------------------------------------------
 
 
-def settle(settings: Settings, outcomes: Iterable[Outcome]) -> None:
-    """Write what became of rows; to do so twice does no harm. What is settled stays so.
+def settle(settings: Settings, outcomes: Iterable[Outcome], name: str = QUARANTINE) -> None:
+    """Write what became of a table's rows; to do so twice does no harm. What is settled stays so.
 
     Raises:
         DataError: another job has written to the table in the meantime.
     """
-    table = open_table(settings.table(QUARANTINE))
+    table = open_table(settings.table(name))
     rest = iter(outcomes)
     while table is not None and (own := list(itertools.islice(rest, SETTLED_AT_ONCE))):
         _settle(table, own)
@@ -167,7 +167,9 @@ def _settle(table: DeltaTable, outcomes: list[Outcome]) -> None:
             table.alter.add_columns([Field(BECAME, "string")])  # type: ignore[arg-type]
         _merge(table, outcomes)
     except CommitFailedError as error:
-        cause = f"The quarantine could not be settled: another job has written to it in the meantime ({error})."
+        cause = (
+            f"What became of the rows could not be written: another job has written to it in the meantime ({error})."
+        )
         raise DataError(cause, "Run it again: what went in is not added twice.") from error
 
 

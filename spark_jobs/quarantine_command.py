@@ -75,13 +75,13 @@ def _show(arguments: argparse.Namespace, settings: Settings, chosen: Chosen) -> 
     return {"rows": sum(group.rows for group in groups), "groups": msgspec.to_builtins(groups)}
 
 
-def describe(groups: list[Group]) -> str:
+def describe(groups: list[Group], title: str = "Rows in quarantine", nothing: str = "Nothing is in quarantine.") -> str:
     """The open rows for people."""
     from spark_jobs.quarantine import is_live
 
     if not groups:
-        return "Nothing is in quarantine."
-    lines = [f"Rows in quarantine: {sum(group.rows for group in groups):,}"]
+        return nothing
+    lines = [f"{title}: {sum(group.rows for group in groups):,}"]
     for group in groups:
         live = is_live(group.origin)
         places = (time_text(place) if live else f"line {place}" for place in sorted({group.first, group.last}))

@@ -23,12 +23,12 @@ def new_rejections(rows: DataFrame, quarantine: DataFrame | None) -> DataFrame:
     return rejected.join(quarantine.select(*PLACE), list(PLACE), "left_anti").select(*QUARANTINE_COLUMNS)
 
 
-def read_quarantine(spark: SparkSession, settings: Settings) -> DataFrame | None:
-    """The table; None where there is none."""
-    path = settings.table(QUARANTINE)
+def read_refused(spark: SparkSession, settings: Settings, name: str = QUARANTINE) -> DataFrame | None:
+    """The table ``quarantine`` or ``dead``; None where there is none."""
+    path = settings.table(name)
     return spark.read.format("delta").load(path) if open_table(path) else None
 
 
 def quarantine_new(settings: Settings, rows: DataFrame) -> None:
     """Append those rejections among rows that are not there."""
-    append(new_rejections(rows, read_quarantine(rows.sparkSession, settings)), settings.table(QUARANTINE), {})
+    append(new_rejections(rows, read_refused(rows.sparkSession, settings)), settings.table(QUARANTINE), {})

@@ -21,7 +21,7 @@ from lambent.errors import UsageError
 from lambent.events import Event, Rejection, admit
 from lambent.mapping import Row, load_mapping
 from lambent.settings import Settings
-from lambent.tables import DROPPED, EVENTS, SOURCE_FILE
+from lambent.tables import DEAD, DROPPED, EVENTS, QUARANTINE, SOURCE_FILE
 from spark_jobs.commits import ddl, open_table
 from spark_jobs.files import add_row, check_files, one_a_task
 from spark_jobs.ingest import Target, write_events
@@ -58,16 +58,18 @@ class Retry(msgspec.Struct):
         mended: their mended texts by place; None: as they were met.
         door: how rows of files are read; None where no mapping is given.
         before_ms: rows of files only with ``event_ms`` below; None: as the ingest of each file was told.
+        table: which they are in.
     """
 
     chosen: Chosen = Chosen()
     mended: dict[Place, Mended] | None = None
     door: Door | None = None
     before_ms: int | None = None
+    table: str = QUARANTINE
 
     def offered(self, settings: Settings, live: bool) -> Offered:
         """The open rows that are meant, of the live log or of files."""
-        for row in open_rows(settings, self.chosen):
+        for row in open_rows(settings, self.chosen, self.table):
             place = place_of(row)
             if is_dimension(place.origin):
                 continue
@@ -112,12 +114,31 @@ def retry(
     counts = Counter[str]()
     settle(settings, _retry_log(settings, what, counts))
     missing = _retry_files(settings, what, lines, counts)
-    if mended is not None and len(mended) > counts["offered"]:
-        counts["not_offered"] = len(mended) - counts["offered"]
-    facts = {"missing": missing} if missing else {}
-    return Report(
-        JOB, counts["entered"] + counts["sent"], counts={name: n for name, n in counts.items() if n}, facts=facts
-    )
+    return _report(what, counts, {"missing": missing} if missing else {})
+
+
+def retry_dead(settings: Settings, chosen: Chosen, mended_path: Path | None = None) -> Report:
+    """The same of what workers gave up: each is sent to the log again, as a new entry. Without Spark.
+
+    Args:
+        settings: the settings.
+        chosen: which open rows.
+        mended_path: rows as ``mended.write_out`` writes them; None: as they were sent.
+
+    Raises:
+        StoreError: the log takes nothing. DataError: the file cannot be read.
+    """
+    what = Retry(chosen, None if mended_path is None else read_mended(mended_path), table=DEAD)
+    counts = Counter[str]()
+    settle(settings, _retry_log(settings, what, counts), what.table)
+    return _report(what, counts, {})
+
+
+def _report(what: Retry, counts: Counter[str], facts: dict[str, list[str]]) -> Report:
+    if what.mended is not None and len(what.mended) > counts["offered"]:
+        counts["not_offered"] = len(what.mended) - counts["offered"]
+    rows = counts["entered"] + counts["sent"]
+    return Report(JOB, rows, counts={name: n for name, n in counts.items() if n}, facts=facts)
 
 
 # --- the live log ------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from realtime import ids
 from realtime.archive import INTENTS, LOG, read_ends
 from realtime.archived import read_entries, refuse_other_partitions
 from realtime.commit import Dead
+from realtime.dead import read_dead
 from realtime.history import file_events, open_table
 from realtime.store import Entry, Store
 
@@ -77,8 +78,10 @@ def read_evidence(store: Store, partitions: int, settings: Settings) -> Iterator
     log, said = open_table(settings, tables.LOG), open_table(settings, tables.INTENTS)
     refuse_other_partitions(log, partitions)
     ends, said_ends = read_ends(log, LOG[1], partitions), read_ends(said, INTENTS[1], partitions)
+    dead = read_dead(settings, store, partitions)
     for p in range(partitions):
         found = read_stored(store, p)
+        found.dead = dead.get(p, [])
         found.archived, found.end = _archived(log, p), ends[p]
         found.said, found.said_end = _said(said, p), said_ends[p]
         yield found

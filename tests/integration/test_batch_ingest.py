@@ -19,7 +19,11 @@ from lambent.errors import DataError, MappingError, UsageError
 from lambent.events import Event, encode_event
 from lambent.mapping import load_mapping
 from lambent.settings import Settings
-from lambent.tables import EVENTS, LOG, LOG_COLUMNS, QUARANTINE
+from lambent.tables import DEAD, EVENTS, LOG, LOG_COLUMNS, QUARANTINE
+from realtime import ids
+from realtime.archive import DEAD as DEAD_ARCHIVE
+from realtime.archive import Archive, dead_rows
+from realtime.commit import Dead
 from spark_jobs import ingest
 from spark_jobs.commits import last_metadata, need_table, open_table
 from spark_jobs.files import read_files
@@ -130,10 +134,14 @@ def entry(n: int, ms: int, kind: str = "e", data: bytes | None = None) -> dict[s
     }  # fmt: skip
 
 
-def archive(settings: Settings, entries: list[dict[str, Any]], archived_ms: int) -> None:
-    """One commit of an archiver: the entries, and how far each partition is archived."""
+def archive(
+    settings: Settings, entries: list[dict[str, Any]], archived_ms: int, passed: tuple[int, int] | None = None
+) -> None:
+    """One commit of an archiver: the entries, how far each partition is archived, and which id the workers have passed."""
     schema = pa.schema(list(arrow_types(LOG_COLUMNS).items()))
     transactions = [Transaction(f"lambent-archiver-{p}", (archived_ms << 20) | 7) for p in range(PARTITIONS)]
+    if passed:
+        transactions += [Transaction(f"lambent-worker-{p}", passed[0] << 20 | passed[1]) for p in range(PARTITIONS)]
     write_deltalake(
         settings.table(LOG), pa.Table.from_pylist(entries, schema), mode="append", partition_by=["day"],
         description=json.dumps({"partitions": PARTITIONS}),
@@ -161,6 +169,37 @@ def test_the_log_is_consumed_once_and_carries_the_watermark(spark: SparkSession,
     assert ingest.ingest_log(settings).rows == 5
     assert set(event_ids(settings).values()) == {1}
     assert {row["event_id"]: row["ingest_ms"] for row in read(settings, EVENTS)}["e3"] == first_ms + 3  # the first copy
+
+
+def test_what_no_worker_has_passed_waits_and_what_one_gave_up_is_left_out(
+    spark: SparkSession, settings: Settings
+) -> None:
+    first_ms = START_MS + 10_000
+    archive(settings, [entry(n, first_ms + n) for n in range(10)], first_ms + 999, (first_ms + 3, 3))
+    report = ingest.ingest_log(settings)
+    assert (report.rows, report.facts["watermark_ms"]) == (4, first_ms + 3)
+    archive(settings, [entry(n, first_ms + 1_000 + n) for n in range(10, 20)], first_ms + 1_999, (first_ms + 5, 5))
+    give_up(settings, entry(4, first_ms + 4))  # it was archived already, and not ingested: no worker had passed it
+    give_up(settings, entry(12, first_ms + 1_012))
+    assert ingest.ingest_log(settings).rows == 1
+    archive(settings, [entry(20, first_ms + 2_000)], first_ms + 2_999, (first_ms + 2_999, 7))
+    report = ingest.ingest_log(settings)
+    assert (report.rows, report.facts["watermark_ms"]) == (14, first_ms + 2_999)
+    assert set(event_ids(settings)) == {f"e{n}" for n in range(21) if n not in (4, 12)}
+    assert set(event_ids(settings).values()) == {1}
+    archive(settings, [entry(4, first_ms + 3_000)], first_ms + 3_999, (first_ms + 3_999, 7))  # it was retried
+    assert ingest.ingest_log(settings).rows == 1
+
+
+def give_up(settings: Settings, one: dict[str, Any]) -> None:
+    """What the archiver makes of a dead letter."""
+    own, at = Archive(settings.table(DEAD), *DEAD_ARCHIVE[:2], PARTITIONS), (one["ingest_ms"] + 1) << 20
+    dead = {
+        one["partition"]: [
+            (ids.from_version(at), Dead(ids.form(one["ingest_ms"], one["seq"]), "ValueError: x", one["bytes"]))
+        ]
+    }
+    own.append(dead_rows(dead, own.schema), {one["partition"]: ids.from_version(at)})
 
 
 def test_a_file_leaves_the_watermark_as_it_was(spark: SparkSession, settings: Settings, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def check_every_entry_once(rig: Rig) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_crash_at_any_command_repeats_and_loses_nothing(rig: Rig, after: bool) -> None:
     worker = rig.worker()
-    for at in range(1, 16):
+    for at in range(1, 22):
         rig.feed_now(events_of(5, 6, start=6 * at))
         rig.drain(worker)
         rig.store.call("DEL", keys.ARCHIVER)

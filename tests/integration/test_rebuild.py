@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import random
+import shutil
 import time
 from argparse import Namespace
 from collections.abc import Iterator
@@ -25,7 +27,7 @@ from lambent.records import LiveRecords, decode_live, encode_profiles, stack
 from lambent.taxonomy import shop
 from lambent.utc import time_text
 from realtime import ids, rebuild, rebuild_command
-from realtime.archive import LOG, Archive
+from realtime.archive import LOG, Archive, intent_rows
 from realtime.archiver import Archiver
 from realtime.checks import check_held
 from realtime.fence import Fence, Write
@@ -327,8 +329,9 @@ def test_what_the_archive_did_not_have_is_counted_and_the_rest_is_rebuilt(rig: R
     answered = {intent.event_id for intent in rig.said()} & {event.id for event in late}
     time.sleep(0.01)
     own = Archiver(rig.store, rig.meta, rig.settings, name="archiver")
-    _, intents = own._open()
-    own._drain(intents, keys.intents, "intents")  # it was killed before it came to the log
+    _, intents, _ = own._open()
+    read = functools.partial(rig.store.read, stream=keys.intents)
+    own._drain(intents, read, intent_rows, "intents")  # it was killed before it came to the log
     rig.log = kept_log
     lose(rig)
     report = make(rig)
@@ -533,6 +536,8 @@ def test_what_a_worker_gave_up_stays_so_and_is_not_given_up_twice(rig: Rig) -> N
     assert (len(dead), make(rig).dead) == (1, 0)
     assert rig.store.call("XRANGE", keys.dead(wrong), "-", "+") == dead
     rig.store.call("DEL", keys.dead(wrong))
+    assert make(rig).dead == 0  # the archive knows of it
+    shutil.rmtree(rig.settings.table(tables.DEAD))
     assert make(rig).dead == 1
     ((_, again),) = rig.store.call("XRANGE", keys.dead(wrong), "-", "+")
     assert again == dead[0][1]
