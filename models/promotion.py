@@ -7,6 +7,7 @@ from pathlib import Path
 import redis
 
 from lambent import keys
+from lambent.cluster import connect
 from lambent.control import ModelEntry, encode_control
 from lambent.errors import StoreError
 from lambent.settings import Settings
@@ -27,7 +28,7 @@ def announce(settings: Settings, version: int) -> int:
     read_description(folder)
     entry = encode_control(ModelEntry(version, str(folder), digest(folder)))
     try:
-        with redis.Redis.from_url(settings.store_url.get_secret_value()) as store:
+        with connect(settings.store_url.get_secret_value()) as store:
             partitions = _partitions(store)
             pipeline = store.pipeline(transaction=False)
             for p in range(partitions):

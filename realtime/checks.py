@@ -29,8 +29,8 @@ def check_store(question: Question) -> Iterator[Finding]:
 
     info: Info = {}
     try:
-        store = Store(question.settings.store_url.get_secret_value())
         with in_words():
+            store = Store(question.settings.store_url.get_secret_value())
             info = read_info(store)
             yield from check_server(info)
             yield check_meta(store, question)

@@ -17,7 +17,9 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from lambent.errors import SettingsError, StoreError
+from lambent import cluster
+from lambent.errors import StoreError
+from realtime.cluster import AsyncStore
 
 SOCKET_TIMEOUT_S = 10.0
 """A reply that takes longer is given up; a blocking read asks for less."""
@@ -59,23 +61,30 @@ UNAVAILABLE = (*GONE, *NO_WRITES)
 
 
 def connect(url: str) -> Any:
-    """A client on ``redis://``, ``rediss://`` or ``unix://`` whose replies are the server's, unparsed.
+    """A client on ``redis://``, ``rediss://`` or ``unix://``, of a server or of a Cluster, whose replies are the server's.
 
     Raises:
         SettingsError: the URL is of no known form. Its text is not repeated, since it may hold a password.
+        One of ``GONE``: it cannot be reached.
     """
-    try:
-        client = redis.Redis.from_url(
-            url, protocol=2, parser_class=Parser, socket_timeout=SOCKET_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
-        )
-    except ValueError as error:
-        raise _bad_url() from error
-    client.response_callbacks.clear()
-    return client
+    return cluster.connect(url, raw=True, **_OPTIONS)
 
 
-def connect_async(url: str, name: str | None = None, timeout_s: float = SERVER_TIMEOUT_S) -> Any:
-    """The same for asyncio; ``name`` is what the store calls its connections (``CLIENT LIST``)."""
+_OPTIONS: dict[str, Any] = {
+    "protocol": 2,
+    "parser_class": Parser,
+    "socket_timeout": SOCKET_TIMEOUT_S,
+    "retry": Retry(NoBackoff(), 0),
+}
+
+
+def connect_one(url: str) -> Any:
+    """The same for one server; it connects when it is used."""
+    return cluster.connect_one(url, raw=True, **_OPTIONS)
+
+
+def connect_async(url: str, name: str | None = None, timeout_s: float = SERVER_TIMEOUT_S) -> AsyncStore:
+    """The same for asyncio, connecting when it is used; ``name`` is what the store calls its connections (``CLIENT LIST``)."""
     try:
         client = redis.asyncio.Redis.from_url(
             url,
@@ -85,14 +94,10 @@ def connect_async(url: str, name: str | None = None, timeout_s: float = SERVER_T
             socket_timeout=timeout_s,
             retry=AsyncRetry(NoBackoff(), 0),
         )
-    except ValueError as error:
-        raise _bad_url() from error
+    except (ValueError, TypeError) as error:
+        raise cluster.bad_url() from error
     client.response_callbacks.clear()
-    return client
-
-
-def _bad_url() -> SettingsError:
-    return SettingsError("LAMBENT_STORE_URL is not a URL of a store.", "Use redis://, rediss:// or unix://.")
+    return AsyncStore(client)
 
 
 @contextmanager

@@ -81,9 +81,9 @@ def _listen(url: str) -> dict[str, str]:
 
 
 def _wait_until_up(settings: Settings, process: subprocess.Popen[bytes]) -> None:
-    from realtime.connection import GONE, connect
+    from realtime.connection import GONE, connect_one
 
-    client, end_s = connect(settings.store_url.get_secret_value()), time.monotonic() + START_S
+    client, end_s = connect_one(settings.store_url.get_secret_value()), time.monotonic() + START_S
     log = settings.root / "valkey" / "valkey.log"
     while True:
         if process.poll() is not None:

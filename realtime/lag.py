@@ -81,7 +81,7 @@ def look(store: FullStore, partitions: Iterable[int]) -> list[Place]:
 
 def look_command(p: int, archived: Mapping[int, bytes]) -> tuple[bytes | str | int, ...]:
     """What looks at a partition; its reply is for ``most_waiting``, or one of those from which ``look`` makes places."""
-    return ("EVAL", _LOOK, 2, keys.events(p), keys.position(p), archived.get(p, b""), COUNTED)
+    return ("EVAL_RO", _LOOK, 2, keys.events(p), keys.position(p), archived.get(p, b""), COUNTED)
 
 
 def most_waiting(reply: Any) -> int:

@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -157,15 +157,11 @@ class Rebuild:
     def _live_keys(self, partitions: Sequence[int]) -> dict[int, set[str]]:
         """The live records that are there."""
         found: dict[int, set[str]] = {p: set() for p in partitions}
-        cursor: Any = b"0"
-        while True:
-            cursor, names = self.store.call("SCAN", cursor, "MATCH", keys.live_pattern(), "COUNT", SCANNED)
-            for name in map(bytes.decode, names):
-                p = int(name[name.index("{") + 1 : name.index("}")])
-                if p in found:
-                    found[p].add(name)
-            if cursor == b"0":
-                return found
+        for name in map(bytes.decode, self.store.scan(keys.live_pattern())):
+            p = int(name[name.index("{") + 1 : name.index("}")])
+            if p in found:
+                found[p].add(name)
+        return found
 
     def _write(self, p: int, made: ReplayStore, there: set[str]) -> None:
         now_ms = self.store.now_ms()

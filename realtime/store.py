@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 import redis
 
 from lambent import keys
+from lambent.cluster import nodes_of
 from lambent.control import ControlEntry, encode_control
 from lambent.errors import FencedError, StoreError
 from lambent.keys import SCHEMA
@@ -19,6 +20,7 @@ from realtime import ids
 from realtime.commit import SCRIPT, Commit, Dead
 from realtime.connection import connect, in_words
 
+SCANNED = 10_000
 SHA = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
 
 Entry = tuple[bytes, bytes, bytes]
@@ -95,7 +97,7 @@ class Store:
     """A connection to a store in Valkey or Redis: a ``stores.FullStore``. Its replies are bytes.
 
     Args:
-        url: redis://, rediss:// or unix://.
+        url: redis://, rediss:// or unix://; of a Cluster any node.
         client: what to send commands by; None connects to the URL.
 
     Every method raises redis-py's ``ConnectionError`` or ``TimeoutError`` when the store is gone
@@ -129,6 +131,16 @@ class Store:
         """The server's clock, which stamps what it is given."""
         seconds, micros = self.call("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
+
+    def scan(self, pattern: str) -> Iterator[bytes]:
+        """The keys that match, of all nodes. One may come twice, and one that comes or goes meanwhile may be missed."""
+        for node in nodes_of(self.client):
+            cursor: Any = b"0"
+            while True:
+                cursor, names = node.execute_command("SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED)
+                yield from names
+                if cursor == b"0":
+                    break
 
     # Meta
 
@@ -238,16 +250,18 @@ class Store:
     def commit(self, commits: Sequence[Commit]) -> list[FencedError | None]:
         """Commit batches, each in one transaction; for each None, or why nothing of it was written."""
         replies = self.pipe(commit.command(SHA) for commit in commits)
-        if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
-            self.call("SCRIPT", "LOAD", SCRIPT)
-            again = self.pipe(c.command(SHA) for c, r in zip(commits, replies, strict=True) if _unknown(r))
-            rest = iter(again)
+        if any(map(_unknown, replies)):  # a server knows the script once it was sent
+            rest = iter(self.pipe(_in_full(c) for c, r in zip(commits, replies, strict=True) if _unknown(r)))
             replies = [next(rest) if _unknown(reply) else reply for reply in replies]
         return [_outcome(commit, reply) for commit, reply in zip(commits, replies, strict=True)]
 
 
 def _unknown(reply: Any) -> bool:
     return isinstance(reply, redis.exceptions.NoScriptError)
+
+
+def _in_full(commit: Commit) -> list[bytes | str | int]:
+    return ["EVAL", SCRIPT, *commit.command(SHA)[2:]]
 
 
 def _outcome(commit: Commit, reply: Any) -> FencedError | None:
@@ -293,8 +307,8 @@ def open_store(settings: Settings, *, create: bool = True) -> tuple[Store, Meta]
         StoreError: it cannot be reached, was not made, or was made by a newer version, with other partitions or another
             tile width.
     """
-    store = Store(settings.store_url.get_secret_value())
     with in_words():
+        store = Store(settings.store_url.get_secret_value())
         if create:
             store.create_meta(settings.partitions, settings.tile_ms)
         meta = store.meta()

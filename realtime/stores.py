@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lambent import keys
@@ -70,6 +70,9 @@ class FullStore(WorkerStore, Protocol):
 
     def pipe_or_raise(self, commands: Iterable[Command]) -> list[Any]:
         """The same, raising the first error."""
+
+    def scan(self, pattern: str) -> Iterator[bytes]:
+        """The keys that match. One may come twice, and one that comes or goes meanwhile may be missed."""
 
     def now_ms(self) -> int:
         """The server's clock, which stamps what it is given."""

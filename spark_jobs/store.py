@@ -41,13 +41,14 @@ def connected(settings: Settings) -> Iterator[redis.Redis]:
     """
     import redis
 
-    store = redis.Redis.from_url(settings.store_url.get_secret_value(), socket_timeout=30, socket_connect_timeout=5)
+    from lambent.cluster import connect
+
+    url = settings.store_url.get_secret_value()
     try:
-        yield store
+        with contextlib.closing(connect(url, socket_timeout=30, socket_connect_timeout=5)) as store:
+            yield store
     except redis.ConnectionError as error:
         raise StoreError(f"The store cannot be reached ({error}).", "Start it, or set LAMBENT_STORE_URL.") from error
-    finally:
-        store.close()
 
 
 def meet_store(store: redis.Redis, settings: Settings, *, create: bool = True) -> int:
@@ -177,11 +178,14 @@ def begin(store: redis.Redis, version: int, *, goes_on: bool) -> None:
         goes_on: only rows that changed since the version that is published; if not, what the store says of itself holds no
             more from now on, so that a publish that dies half-way is followed by one that looks at every key.
     """
-    pipeline = store.pipeline()
-    pipeline.hset(keys.META, "publishing", str(version))
-    if not goes_on:
-        pipeline.hdel(keys.META, "profiles_version")
-    pipeline.execute()
+
+    def say(pipeline: Any) -> None:
+        pipeline.multi()
+        pipeline.hset(keys.META, "publishing", str(version))
+        if not goes_on:
+            pipeline.hdel(keys.META, "profiles_version")
+
+    store.transaction(say, keys.META)
 
 
 def announce(store: redis.Redis, table: DeltaTable, built: Built) -> int:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.chaos.processes import running
 from tests.chaos.rig import Rig, in_background, make_rig, wait_until
-from tests.valkey import Valkey, free_port
+from tests.valkey import Valkey, flush, free_port
 
 VIEW = {"user": "anna", "type": "view", "event_ms": 1_700_000_000_000}
 PROBLEM = "application/problem+json"
@@ -24,7 +24,7 @@ PROBLEM = "application/problem+json"
 @pytest.fixture(scope="module")
 def rig(server: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Rig:
     """A rig on the session's server, emptied."""
-    server.client.flushall()
+    flush(server)
     folder: Path = tmp_path_factory.mktemp("server")
     return make_rig(server, folder, http_port=free_port(), stream_max_events=1_000)
 

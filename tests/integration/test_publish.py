@@ -22,10 +22,12 @@ from spark_jobs import publish, store
 from spark_jobs.builds import lineage
 from spark_jobs.snapshot import Snapshot
 from tests.profile_tables import Table
-from tests.valkey import Valkey, server, valkey
+from tests.stores import server, valkey
+from tests.valkey import Valkey, flush
+from tests.valkey import server as one_server
 
 pytestmark = pytest.mark.integration
-__all__ = ["server", "valkey"]
+__all__ = ["one_server", "server", "valkey"]
 
 USERS = [keys.pseudonym(f"u{n}", b"k") for n in range(9)]
 CALLS = ("write_profiles", "delete_keys", "begin", "announce")
@@ -57,7 +59,7 @@ class Shop:
 
     def wipe(self) -> None:
         """The store is empty."""
-        self.valkey.client.flushall()
+        flush(self.valkey)
 
     def publish(self, back: int, killed_at: int | None, full: bool) -> None:
         """Publish the version so many before the newest; the run is killed at this call that would change the store."""
@@ -96,7 +98,7 @@ class Shop:
     def content(self, pattern: str) -> dict[bytes, Any]:
         """The store's keys."""
         client = self.valkey.client
-        found = client.keys(pattern)
+        found = set(client.scan_iter(match=pattern))
         return {key: client.get(key) if client.type(key) == b"string" else client.hgetall(key) for key in found}
 
     def check_is(self, version: int) -> None:
@@ -163,12 +165,12 @@ ALL, NONE = set(range(len(USERS))), None
     steps=[("build", 2, {1}, True), ("publish", 0, NONE, False), ("build", 0, {1}, True), ("publish", 0, NONE, False)]
 )
 def test_after_any_builds_publishes_deaths_rollbacks_and_wipes_the_store_is_one_full_publish(
-    server: Valkey, steps: list[tuple[Any, ...]]
+    one_server: Valkey, steps: list[tuple[Any, ...]]
 ) -> None:
-    server.client.flushall()
+    flush(one_server)
     small = mock.patch.multiple(publish, BATCH_USERS=3, KEYS_AT_ONCE=2)
     with tempfile.TemporaryDirectory() as folder, small:
-        shop = Shop(Table(Path(folder), server.url), server)
+        shop = Shop(Table(Path(folder), one_server.url), one_server)
         for name, *given_ in steps:
             getattr(shop, name)(*given_)
             shop.check_each_is_whole()

@@ -16,7 +16,8 @@ from realtime.archive import LOG, Archive, log_rows
 from realtime.archiver import Archiver
 from realtime.store import Store
 from tests.chaos.rig import CrashError, FlakyStore, Rig, events_of, make_rig
-from tests.valkey import Valkey, server, valkey  # noqa: F401
+from tests.stores import server, valkey  # noqa: F401
+from tests.valkey import Valkey
 
 pytestmark = pytest.mark.integration
 
@@ -121,7 +122,7 @@ def test_ids_never_repeat_after_the_store_lost_its_last_entries(rig: Rig) -> Non
     rig.feed_now(events_of(5, 20))
     archiver(rig).round()
     archived = {p: rig.last[p] for p in (0, 1)}
-    rig.store.call("DEL", keys.events(0), keys.events(1), keys.ARCHIVER)
+    rig.store.pipe_or_raise(("DEL", key) for key in (keys.events(0), keys.events(1), keys.ARCHIVER))
     archiver(rig).round()
     for p, last in enumerate(rig.store.last_ids([0, 1])):
         assert ids.parse(last) > ids.parse(archived[p])

@@ -15,7 +15,8 @@ from lambent.events import Event
 from realtime.predict import read_control
 from realtime.store import Store
 from tests.chaos.rig import FEATURES, Rig, make_rig
-from tests.valkey import Valkey, server, valkey  # noqa: F401
+from tests.stores import server, valkey  # noqa: F401
+from tests.valkey import Valkey
 
 pytestmark = pytest.mark.integration
 USER = f"{7:022d}"

@@ -17,7 +17,8 @@ from lambent.records import decode_live, decode_profiles, encode_live, encode_pr
 from realtime.archiver import Archiver
 from realtime.law import check_law
 from tests.chaos.rig import FEATURES, TILE_MS, Rig, events_of, ingest, make_rig
-from tests.valkey import Valkey, server, valkey  # noqa: F401
+from tests.stores import server, valkey  # noqa: F401
+from tests.valkey import Valkey
 
 pytestmark = pytest.mark.integration
 

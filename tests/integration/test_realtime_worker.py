@@ -17,7 +17,8 @@ from realtime import process
 from realtime.store import Store, open_store
 from tests.chaos.rig import TILE_MS, CrashError, FlakyStore, Rig, events_of, in_background, make_rig, wait_until
 from tests.histories import START_MS, logs
-from tests.valkey import Valkey, server, valkey  # noqa: F401
+from tests.stores import server, valkey  # noqa: F401
+from tests.valkey import Valkey, flush
 
 pytestmark = pytest.mark.integration
 CHAOS = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -35,7 +36,7 @@ def test_crashes_publishes_and_rollbacks_at_any_point_leave_the_oracles_profiles
     log: list[tuple[Event, int]],
     data: st.DataObject,
 ) -> None:
-    valkey.client.flushall()
+    flush(valkey)
     rig = make_rig(valkey, Path(tempfile.gettempdir()), partitions=2)
     worker = rig.worker()
     while log:
