@@ -205,13 +205,16 @@ class Archiver:
 
     def _look(self) -> None:
         """Say that the store's memory is short long before anything is refused, and that it is so no more."""
-        from realtime.logs import fields, get_logger
-        from realtime.room import FULL, NEAR, memory_of, parse_info
+        from redis.exceptions import NoPermissionError
 
-        (said,) = self.store.pipe([("INFO", "memory")])
-        if isinstance(said, Exception):  # an ACL may keep it from us
+        from realtime.logs import fields, get_logger
+        from realtime.room import FULL, NEAR, fullest, memory_of, parse_info
+
+        try:
+            said = [node.execute_command("INFO", "memory") for node in self.store.nodes()]
+        except NoPermissionError:  # an ACL may keep it from us
             return
-        memory = memory_of(parse_info(said))
+        memory = fullest(memory_of(parse_info(one)) for one in said)
         self.metrics.memory(memory.used_bytes, memory.limit_bytes)
         level = "full" if memory.share >= FULL else "short" if memory.share >= NEAR else "enough"
         if level != self._memory_level:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import errno
 import socket
-import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lambent.doctor import Finding, Question, ok, problem, warning
 from lambent.errors import SettingsError, StoreError
+from realtime.node_checks import Info, check_servers, read_infos
 
 SKEW_MS, WRONG_MS = 1_000, 60_000
 """How far the store's clock may be from this machine's before it is looked at, and before times are plainly wrong."""
 ANSWER_S = 2.0
 METRICS_HOST = "127.0.0.1"
-
-Info = dict[str, str]
-"""What the server says of itself (``INFO``), and ``skew_ms``: its clock less this machine's."""
 
 
 def check_store(question: Question) -> Iterator[Finding]:
@@ -27,12 +24,12 @@ def check_store(question: Question) -> Iterator[Finding]:
     from realtime.promise import check_promise
     from realtime.store import Store
 
-    info: Info = {}
+    infos: list[Info] = []
     try:
         with in_words():
             store = Store(question.settings.store_url.get_secret_value())
-            info = read_info(store)
-            yield from check_server(info)
+            infos = read_infos(store)
+            yield from check_servers(infos)
             yield check_meta(store, question)
             yield from check_promise(store, question.settings, int(info.get("connected_slaves", 0)))
             yield check_held(store)
@@ -40,24 +37,11 @@ def check_store(question: Question) -> Iterator[Finding]:
         yield problem("store", error.cause, error.remedy)
     except StoreError as error:
         yield warning("store", error.cause, error.remedy or "Look at the rights of its user (ACL).")
-    yield check_memory(question, info)
-
-
-def read_info(store: Any) -> Info:
-    """Ask the server; nothing is written."""
-    from realtime.room import parse_info
-
-    info = parse_info(store.call("INFO"))
-    before_ms = time.time() * 1000
-    seconds, microseconds = store.call("TIME")
-    middle_ms = (before_ms + time.time() * 1000) / 2
-    return {**info, "skew_ms": str(round(int(seconds) * 1000 + int(microseconds) / 1000 - middle_ms))}
+    yield check_memory(question, infos)
 
 
 def check_server(info: Info) -> Iterator[Finding]:
-    """What the server says: version, eviction, persistence, clock."""
-    name = info.get("server_name", "redis")
-    yield ok("store", f"{name} {info.get(f'{name}_version', '?')} answers")
+    """What one server says: eviction, memory, persistence, clock."""
     yield check_eviction(info)
     yield check_room(info)
     yield check_persistence(info)
@@ -136,7 +120,7 @@ def check_held(store: Any) -> Finding:
     return ok("rebuild", "none is under way")
 
 
-def check_memory(question: Question, info: Info) -> Finding:
+def check_memory(question: Question, infos: Sequence[Info]) -> Finding:
     """What the store will need, against ``maxmemory`` or else the memory of its machine."""
     from lambent.features import FeatureSet
     from realtime.forecast import HISTORY, user_bytes
@@ -144,7 +128,7 @@ def check_memory(question: Question, info: Info) -> Finding:
     features = FeatureSet(question.settings.load_taxonomy())
     one_bytes = user_bytes(features, question.settings.partitions)
     needed_bytes = one_bytes * question.users
-    limit_bytes = int(info.get("maxmemory", 0)) or int(info.get("total_system_memory", 0))
+    limit_bytes = sum(int(one.get("maxmemory", 0)) or int(one.get("total_system_memory", 0)) for one in infos)
     assumed = f"{one_bytes:,} bytes each after {HISTORY} events, all active within 14 days; streams on top"
     detail = f"{_gigabytes(needed_bytes)} for {question.users:,} users ({assumed})"
     if limit_bytes and needed_bytes > limit_bytes:

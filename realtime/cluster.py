@@ -41,6 +41,16 @@ class AsyncStore:
             raise reply
         return reply
 
+    async def ask_each(self, *command: Any) -> list[Any]:
+        """Ask the server, or every node of a Cluster that has keys, the same."""
+        if not self._is_met:
+            await self._meet()
+        if self._router is None:
+            return [await self._first.execute_command(*command)]
+        if self._router.stale:
+            await self._refresh(self._router)
+        return [await self._client(one).execute_command(*command) for one in self._router.slots.primaries]
+
     def pipeline(self, transaction: bool = False) -> AsyncPipeline:
         """Commands that are sent together, to each node those that are its own; never as a transaction."""
         return AsyncPipeline(self)

@@ -38,7 +38,7 @@ class Gateway:
         self._client = connect_async(url, name)
         self._log = connect_async(url, name, SERVER_TIMEOUT_S + self._promise.wait_s)
         self._most = settings.stream_max_events
-        self._room = Room(lambda: self._client.execute_command("INFO", "memory"), self._waiting)
+        self._room = Room(lambda: self._client.ask_each("INFO", "memory"), self._waiting)
         self.partitions = partitions
 
     async def close(self) -> None:

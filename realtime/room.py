@@ -9,7 +9,7 @@ a full store is always worked off, and nothing is evicted.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import msgspec
 import redis
@@ -50,6 +50,11 @@ def memory_of(info: Mapping[str, str]) -> Memory:
     )
 
 
+def fullest(memories: Iterable[Memory]) -> Memory:
+    """Of a Cluster's nodes the one that has used the largest share of what it may."""
+    return max(memories, key=lambda one: (one.share, one.used_bytes))
+
+
 def parse_info(text: bytes) -> dict[str, str]:
     """``INFO``'s lines by name."""
     lines = text.decode(errors="replace").splitlines()
@@ -60,11 +65,11 @@ class Room:
     """Whether a server may add events.
 
     Args:
-        ask: asks the store for ``INFO memory``.
+        ask: asks every node of the store for ``INFO memory``.
         waiting: asks how many entries no worker has seen yet, at most.
     """
 
-    def __init__(self, ask: Callable[[], Awaitable[bytes]], waiting: Callable[[], Awaitable[int]]) -> None:
+    def __init__(self, ask: Callable[[], Awaitable[list[bytes]]], waiting: Callable[[], Awaitable[int]]) -> None:
         self._ask, self._ask_waiting = ask, waiting
         self._memory, self._due_s, self._added_bytes = Memory(0, 0, 0), 0.0, 0
         self._waiting, self._waiting_due_s = 0, 0.0
@@ -81,7 +86,7 @@ class Room:
 
     async def _look(self, now_s: float) -> None:
         try:
-            self._memory, self._added_bytes = memory_of(parse_info(await self._ask())), 0
+            self._memory, self._added_bytes = fullest(memory_of(parse_info(one)) for one in await self._ask()), 0
         except redis.exceptions.NoPermissionError:
             self._memory = Memory(0, 0, 0)
         if self._memory.share >= IDLE and now_s >= self._waiting_due_s:

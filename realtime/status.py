@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+import redis
 
 from lambent import keys
-from realtime.checks import read_info
 from realtime.gateway import SERVER
 from realtime.lag import Place, look
+from realtime.node_checks import described, read_infos
 from realtime.predict import read_control
-from realtime.room import Memory, memory_of
+from realtime.room import Memory, fullest, memory_of
 from realtime.stores import FullStore
 
 
@@ -85,10 +86,10 @@ def read_status(
     store: FullStore, partitions: int, sample_s: float = 0, sleep: Callable[[float], None] = time.sleep
 ) -> Status:
     """Look once; and once more after ``sample_s`` for the rates, if that is not 0."""
-    info = read_info(store)
-    clients, archiver, said, now, there = store.pipe(
+    infos = read_infos(store)
+    clients = [_or_error(node, "CLIENT", "LIST") for node in store.nodes()]
+    archiver, said, now, there = store.pipe_or_raise(
         [
-            ("CLIENT", "LIST"),
             ("GET", keys.ARCHIVER),
             ("HGETALL", keys.META),
             ("TIME",),
@@ -106,8 +107,8 @@ def read_status(
         sleep(sample_s)
         rates = _rates(places, places := look(store, every), time.monotonic() - started_s)
     return Status(
-        store=_server(info),
-        memory=memory_of(info),
+        store=described(infos),
+        memory=fullest(map(memory_of, infos)),
         workers=_workers(there, int(now[0]) * 1000, leases),
         servers=_servers(clients),
         archiver=(archiver or b"").decode(),
@@ -128,22 +129,24 @@ _OF_PARTITION: tuple[tuple[str, Callable[[int], str]], ...] = (
 )
 
 
-def _server(info: Mapping[str, str]) -> str:
-    name = info.get("server_name", "redis")
-    return f"{name} {info.get(f'{name}_version', '?')}"
-
-
 def _workers(there: Sequence[bytes], now_ms: int, leases: Sequence[bytes | None]) -> dict[str, int]:
     members = zip(there[::2], there[1::2], strict=True)
     names = [member.decode().partition(" ")[0] for member, gone_ms in members if float(gone_ms) > now_ms]
     return {**dict.fromkeys(names, 0), **Counter(lease.decode() for lease in leases if lease)}
 
 
-def _servers(clients: Any) -> tuple[str, ...] | None:
-    if isinstance(clients, Exception):
+def _or_error(node: Any, *command: str) -> Any:
+    try:
+        return node.execute_command(*command)
+    except redis.exceptions.ResponseError as error:
+        return error
+
+
+def _servers(clients: Sequence[Any]) -> tuple[str, ...] | None:
+    if any(isinstance(one, Exception) for one in clients):
         return None
-    names = {part[5:] for line in clients.decode().splitlines() for part in line.split() if part.startswith("name=")}
-    return tuple(sorted(name.removeprefix(SERVER) for name in names if name.startswith(SERVER)))
+    words = (part for one in clients for part in one.decode().split() if part.startswith(f"name={SERVER}"))
+    return tuple(sorted({part.removeprefix(f"name={SERVER}") for part in words}))
 
 
 def _profiles(said: Mapping[bytes, bytes], now_ms: int) -> Profiles:

@@ -132,9 +132,13 @@ class Store:
         seconds, micros = self.call("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 
+    def nodes(self) -> list[Any]:
+        """A client for the server, or for each node of a Cluster that has keys, for what has to be asked of each."""
+        return nodes_of(self.client)
+
     def scan(self, pattern: str) -> Iterator[bytes]:
         """The keys that match, of all nodes. One may come twice, and one that comes or goes meanwhile may be missed."""
-        for node in nodes_of(self.client):
+        for node in self.nodes():
             cursor: Any = b"0"
             while True:
                 cursor, names = node.execute_command("SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED)

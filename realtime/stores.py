@@ -71,6 +71,9 @@ class FullStore(WorkerStore, Protocol):
     def pipe_or_raise(self, commands: Iterable[Command]) -> list[Any]:
         """The same, raising the first error."""
 
+    def nodes(self) -> list[Any]:
+        """A client for each server, for what has to be asked of each."""
+
     def scan(self, pattern: str) -> Iterator[bytes]:
         """The keys that match. One may come twice, and one that comes or goes meanwhile may be missed."""
 

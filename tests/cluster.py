@@ -7,6 +7,8 @@ import dataclasses
 import time
 from pathlib import Path
 
+import redis
+
 from lambent.cluster import connect
 from lambent.keys import SLOTS
 from tests.valkey import START_S, Valkey, free_port, start_valkey, stop_valkey
@@ -28,36 +30,62 @@ class ClusterOfThree(Valkey):
         """What the Cluster calls a node."""
         return str(node.client.execute_command("CLUSTER", "MYID").decode())
 
-    def owner(self, slot: int) -> Valkey:
-        """The node that says of itself that it serves a slot."""
-        for node in self.nodes:
-            for first, last, primary, *_ in node.client.execute_command("CLUSTER", "SLOTS"):
-                if first <= slot <= last and primary[2].decode() == self.id_of(node):
-                    return node
-        raise AssertionError(f"nobody serves slot {slot}")
+    def owner(self, slot: int) -> Valkey | None:
+        """The node that serves a slot, as all that live have it; None while they do not agree."""
+        alive = [node for node in self.nodes if node.process.poll() is None]
+        said = {_owner_id(node, slot) for node in alive}
+        return next((node for node in alive if {self.id_of(node)} == said), None)
+
+
+def _owner_id(node: Valkey, slot: int) -> str:
+    for first, last, primary, *_ in node.client.execute_command("CLUSTER", "SLOTS"):
+        if first <= slot <= last:
+            return str(primary[2].decode())
+    return ""
 
 
 def start_cluster(folder: Path, *options: str, binary: str = "") -> ClusterOfThree:
     """Start three nodes that share the slots evenly."""
-    nodes = []
-    for number in range(NODES):
-        home = folder / str(number)
-        home.mkdir()
-        cluster = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", "2000")
-        plain = ("--save", "", "--appendonly", "no")
-        nodes.append(start_valkey(home, free_port(), *plain, *cluster, *options, binary=binary))
+    nodes = [_start_node(folder / str(number), *options, binary=binary) for number in range(NODES)]
     for number, node in enumerate(nodes):
         first, last = -(-SLOTS * number // NODES), -(-SLOTS * (number + 1) // NODES) - 1
         node.client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
         for other in nodes:
-            port = other.client.connection_pool.connection_kwargs["port"]
-            bus = other.client.config_get("cluster-port")["cluster-port"]
-            node.client.execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
+            _meet(node, other)
     end_s = time.monotonic() + START_S
     while not all(_is_whole(node) for node in nodes):
         assert time.monotonic() < end_s, "the nodes did not find each other"
         time.sleep(0.02)
     return ClusterOfThree(nodes[0].url, connect(nodes[0].url), nodes[0].process, nodes)
+
+
+def add_replica(cluster: ClusterOfThree, primary: Valkey, folder: Path) -> Valkey:
+    """One node more, which has what a primary has and takes over from it; it counts as the Cluster's."""
+    node = _start_node(folder / "replica")
+    _meet(node, primary)
+    end_s = time.monotonic() + START_S
+    while True:
+        try:
+            node.client.execute_command("CLUSTER", "REPLICATE", cluster.id_of(primary))
+            break
+        except redis.exceptions.ResponseError:  # it does not know the primary yet
+            assert time.monotonic() < end_s, "the replica did not find its primary"
+            time.sleep(0.02)
+    cluster.nodes.append(node)
+    return node
+
+
+def _start_node(folder: Path, *options: str, binary: str = "") -> Valkey:
+    folder.mkdir()
+    bus = ("--cluster-port", str(free_port()), "--cluster-node-timeout", "1000")
+    plain = ("--cluster-enabled", "yes", "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0")
+    return start_valkey(folder, free_port(), *plain, *bus, *options, binary=binary)
+
+
+def _meet(node: Valkey, other: Valkey) -> None:
+    port = other.client.connection_pool.connection_kwargs["port"]
+    bus = other.client.config_get("cluster-port")["cluster-port"]
+    node.client.execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
 
 
 def _is_whole(node: Valkey) -> bool:

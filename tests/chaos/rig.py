@@ -202,7 +202,7 @@ def in_background(run: Callable[[threading.Event], object]) -> Callable[[], None
         except BaseException as error:
             failed.append(error)
 
-    thread = threading.Thread(target=target)
+    thread = threading.Thread(target=target, daemon=True)  # a test that fails leaves it, and has to end
     thread.start()
 
     def end() -> None:

@@ -279,9 +279,9 @@ def test_the_store_s_clock_is_compared_with_ours(skew_ms: int, status: str) -> N
 
 def test_a_forecast_beyond_the_store_s_memory_is_a_warning(tmp_path: Path) -> None:
     info = {"maxmemory": str(10**8), "total_system_memory": str(10**12)}
-    assert realtime_checks.check_memory(asked(tmp_path, users=10_000), info).status == "ok"
-    assert realtime_checks.check_memory(asked(tmp_path, users=10**6), info).status == "warning"
-    assert realtime_checks.check_memory(asked(tmp_path, users=10**6), {**info, "maxmemory": "0"}).status == "ok"
+    assert realtime_checks.check_memory(asked(tmp_path, users=10_000), [info]).status == "ok"
+    assert realtime_checks.check_memory(asked(tmp_path, users=10**6), [info]).status == "warning"
+    assert realtime_checks.check_memory(asked(tmp_path, users=10**6), [{**info, "maxmemory": "0"}]).status == "ok"
 
 
 def test_a_typical_user_is_what_the_encoders_make_of_one() -> None:
