@@ -31,7 +31,9 @@ def check_store(question: Question) -> Iterator[Finding]:
             infos = read_infos(store)
             yield from check_servers(infos)
             yield check_meta(store, question)
-            yield from check_promise(store, question.settings, int(info.get("connected_slaves", 0)))
+            yield from check_promise(
+                store, question.settings, min(int(one.get("connected_slaves", 0)) for one in infos)
+            )
             yield check_held(store)
     except SettingsError as error:
         yield problem("store", error.cause, error.remedy)

@@ -10,7 +10,7 @@ from typing import Any
 import redis.asyncio
 from redis.exceptions import RedisError, ResponseError
 
-from lambent.cluster import REDIRECTS, Queued, Router, Sent, settle
+from lambent.routing import REDIRECTS, Queued, Router, Sent, settle
 from lambent.slots import ASK_SLOTS, Address, Command, joined, pause_s, reads_many, split_read
 
 

@@ -38,6 +38,12 @@ def test_every_key_is_described_where_it_is_defined() -> None:
         for make in vars(keys).values()
         if callable(make) and getattr(make, "__annotations__", {}).get("p") == "int"
     }
-    assert {key.pattern for key in keys.KEYS} == made | {keys.META, keys.ARCHIVER, keys.ARCHIVED, keys.PUBLISHER, keys.WORKERS}
+    assert {key.pattern for key in keys.KEYS} == made | {
+        keys.META,
+        keys.ARCHIVER,
+        keys.ARCHIVED,
+        keys.PUBLISHER,
+        keys.WORKERS,
+    }
     assert len(keys.KEYS) == len({key.pattern for key in keys.KEYS})
     assert all(key.meaning and key.written_by and key.read_by and key.lives for key in keys.KEYS)
