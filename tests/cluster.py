@@ -94,6 +94,20 @@ def _is_whole(node: Valkey) -> bool:
     return "cluster_state:ok" in info and len({bytes(one[2][2]) for one in slots}) == NODES
 
 
+def move_slot(cluster: ClusterOfThree, slot: int, target: Valkey, pause_s: float = 0.0) -> None:
+    """Move a slot key by key, as ``redis-cli --cluster reshard`` does; between two keys the slot is on two nodes."""
+    source = cluster.owner(slot)
+    assert source is not None
+    target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", cluster.id_of(source))
+    source.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", cluster.id_of(target))
+    port = target.client.connection_pool.connection_kwargs["port"]
+    while found := source.client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1):
+        source.client.execute_command("MIGRATE", "127.0.0.1", port, found[0], 0, 5_000)
+        time.sleep(pause_s)
+    for node in (target, source, *cluster.nodes):
+        node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", cluster.id_of(target))
+
+
 def stop_cluster(cluster: ClusterOfThree) -> None:
     """Stop all nodes."""
     with contextlib.suppress(Exception):

@@ -21,6 +21,7 @@ from redis.retry import Retry
 from redis.utils import HIREDIS_AVAILABLE
 
 from lambent.client.reading import Command
+from lambent.slots import Address
 
 if not HIREDIS_AVAILABLE:
     raise ImportError("hiredis is missing: install lambent[client]")
@@ -45,13 +46,14 @@ class Lines:
     Args:
         url: redis://, rediss:// or unix://.
         timeout_s: how long sending may take.
+        at: the node of a Cluster that is meant; None: the one that the URL names.
 
     Raises:
         ValueError, TypeError: the URL is of no known form, or has an option that is none.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
-        named = parse_url(url)
+    def __init__(self, url: str, timeout_s: float, at: Address | None = None) -> None:
+        named = {**parse_url(url), **({"host": at[0], "port": at[1]} if at else {})}
         kind = named.pop("connection_class", redis.Connection)
         own = {"protocol": 2, "parser_class": Parser, "driver_info": None, "retry": Retry(NoBackoff(), 0)}
         times = {"socket_timeout": timeout_s, "socket_connect_timeout": CONNECT_S}
@@ -66,24 +68,40 @@ class Lines:
         self._pid = os.getpid()
 
     def ask(self, commands: Sequence[Command], until_s: float) -> list[Any]:
-        """Send commands together; their replies in order.
+        """Send commands together; their replies in order, an error being a reply too.
 
         Args:
             commands: what to send.
             until_s: when to give up, on the monotonic clock.
 
         Raises:
-            redis.exceptions.RedisError, OSError: the store is not there, did not answer in time, or refused a command.
+            redis.exceptions.RedisError, OSError: the store is not there, or did not answer in time.
         """
+        return self.hear(self.tell(commands, until_s), len(commands), until_s)
+
+    def tell(self, commands: Sequence[Command], until_s: float) -> Any:
+        """Send commands together; the connection on which their replies will come, for ``hear`` or ``drop``."""
         line = self._take(until_s)
         try:
             line.send_packed_command(line.pack_commands(commands))
-            replies = [line.read_response(timeout=until_s) for _ in commands]
-        except BaseException:  # what is still to come would be taken for the reply to something else
+        except BaseException:
             line.disconnect()
+            raise
+        return line
+
+    def hear(self, line: Any, count: int, until_s: float) -> list[Any]:
+        """The replies to ``count`` commands."""
+        try:
+            replies = [_reply(line, until_s) for _ in range(count)]
+        except BaseException:
+            self.drop(line)
             raise
         self._idle.append(line)
         return replies
+
+    def drop(self, line: Any) -> None:
+        """Close it: what is still to come would be taken for the reply to something else."""
+        line.disconnect()
 
     def close(self) -> None:
         """Close what is idle."""
@@ -119,6 +137,13 @@ class Lines:
         else:
             self._idle.append(line)
             made.set_result(None)
+
+
+def _reply(line: Any, until_s: float) -> Any:
+    try:
+        return line.read_response(timeout=until_s, disconnect_on_error=False)
+    except redis.exceptions.ResponseError as error:
+        return error
 
 
 def _is_usable(line: Any) -> bool:

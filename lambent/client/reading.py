@@ -7,13 +7,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
+from redis.connection import parse_url
 
 from lambent import keys
 from lambent.errors import DataError, SettingsError, StoreError
 from lambent.events import UNDECODABLE, Intent
 from lambent.keys import USER_KEY_BYTES
+from lambent.routing import Router
+from lambent.slots import Address
 
 TIMEOUT_MS = 20
 """What a page that waits for an intent can spare; a read takes a hundredth of it."""
@@ -76,7 +80,7 @@ class Reader:
     """What both clients are made of; it talks to nobody.
 
     Args:
-        url: redis://, rediss:// or unix://.
+        url: redis://, rediss:// or unix://; of a Cluster any node.
         user_key: key of the pseudonyms, 32 bytes: ``bytes.fromhex`` of the setting ``user_key``.
         timeout_ms: how long a read may wait for the store, connecting included.
         default: probabilities that stand in for an intent; by default none.
@@ -113,14 +117,26 @@ class Reader:
         self._max_age_ms = max_age_ms
         self._strict = strict
         self._partitions = 0  # what the store says, once it was asked
+        self._router: Router | None = None  # of a Cluster
         self._counting = threading.Lock()
         try:
+            named = parse_url(url)
+            self._first: Address = (named.get("host", "localhost"), named.get("port", 6379))
             self._open(url)
         except (ValueError, TypeError) as error:
             raise SettingsError("This is not a URL of a store.", "Use redis://, rediss:// or unix://.") from error
 
     def _open(self, url: str) -> None:
         raise NotImplementedError
+
+    @property
+    def _must_meet(self) -> bool:
+        """Whether the store has to be asked what it is; a Cluster also where a slot has moved."""
+        return not self._partitions or (self._router is not None and self._router.stale)
+
+    def _met(self, slots: Any) -> None:
+        """Note the reply to ``ASK_SLOTS``: an error where the store is no Cluster, or does not say so to this user."""
+        self._router = None if isinstance(slots, Exception) else Router(slots, self._first)
 
     def _users(self, user_ids: Sequence[str]) -> list[str]:
         """Their pseudonyms; "" for what no door takes as an id, a text that has no UTF-8."""

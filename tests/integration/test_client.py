@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -23,6 +22,7 @@ from lambent import keys
 from lambent.client import AsyncIntentClient, IntentClient, Reading, Reason
 from lambent.errors import DataError, SettingsError
 from lambent.events import Event
+from lambent.slots import slot_of
 from tests.chaos.rig import Rig, make_rig
 from tests.clients import (
     DEFAULT,
@@ -36,7 +36,9 @@ from tests.clients import (
     key_of,
     user_of,
 )
-from tests.valkey import Valkey, free_port, server, start_valkey, stop_valkey, valkey  # noqa: F401
+from tests.cluster import ClusterOfThree, move_slot
+from tests.stores import Start
+from tests.valkey import Valkey, flush, free_port, server, start_valkey, stop_valkey, valkey  # noqa: F401
 
 pytestmark = pytest.mark.integration
 
@@ -198,21 +200,23 @@ def test_a_client_from_before_a_fork_is_two_clients_after_it(rig: Rig) -> None:
         child.join()
 
 
-def test_a_cluster_takes_each_command_since_its_keys_lie_in_one_slot(tmp_path: Path, client_of: Make) -> None:
-    bus = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
-    valkey = start_valkey(tmp_path, free_port(), "--save", "", *bus)  # noqa: F811
-    try:
-        valkey.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, keys.SLOTS - 1)
-        while b"cluster_state:ok" not in valkey.client.execute_command("CLUSTER", "INFO"):
-            time.sleep(0.01)
-        fill(valkey)
-        for shopper in SHOPPERS[:200]:
-            valkey.client.set(key_of(shopper), an_intent(shopper))
-        with pytest.raises(redis.exceptions.RedisError):
-            valkey.client.execute_command("MGET", *map(key_of, SHOPPERS[:200]))
-        assert {one.reason for one in client_of(valkey.url).get_many(SHOPPERS[:200])} == {Reason.READ}
-    finally:
-        stop_valkey(valkey)
+def test_a_cluster_is_read_from_the_nodes_that_have_the_keys_also_after_a_slot_has_moved(
+    servers: Start, client_of: Make
+) -> None:
+    cluster = servers("cluster")
+    assert isinstance(cluster, ClusterOfThree)
+    flush(cluster)
+    fill(cluster)
+    for shopper in SHOPPERS[:200]:
+        cluster.client.set(key_of(shopper), an_intent(shopper))
+    client = client_of(cluster.nodes[2].url)
+    assert {one.reason for one in client.get_many(SHOPPERS[:200])} == {Reason.READ}
+    slot = slot_of(key_of(SHOPPERS[0]))
+    owner = cluster.owner(slot)
+    target = next(node for node in cluster.nodes if node is not owner)
+    move_slot(cluster, slot, target)
+    assert client.get(SHOPPERS[0]).reason == Reason.READ
+    assert {one.reason for one in client.get_many(SHOPPERS[:200])} == {Reason.READ}
 
 
 def test_the_rights_that_the_reference_names_are_enough_and_no_more(valkey: Valkey, client_of: Make) -> None:  # noqa: F811

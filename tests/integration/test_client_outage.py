@@ -160,8 +160,9 @@ def test_a_connection_that_was_closed_while_nobody_used_it_is_no_outage(own: Val
 
 def test_answers_behind_a_refused_command_are_nobodys(client_of: Make) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        partitions, refusal, nothing = b"*2\r\n$2\r\n64\r\n$1\r\n1\r\n", b"-ERR not now\r\n", b"*1\r\n$-1\r\n"
-        script = ((partitions, refusal), (partitions, nothing))
+        met = b"-ERR This instance has cluster support disabled\r\n*2\r\n$2\r\n64\r\n$1\r\n1\r\n"
+        refusal, foreign, nothing = b"-ERR not now\r\n", b"*1\r\n$1\r\n?\r\n", b"*1\r\n$-1\r\n"
+        script = ((met, refusal + foreign, met, nothing),)
         answering = threading.Thread(target=answer, args=(listening, script), daemon=True)
         answering.start()
         client = client_of(f"redis://127.0.0.1:{listening.getsockname()[1]}/0", timeout_ms=2_000)

@@ -20,7 +20,7 @@ from realtime.commit import Commit
 from realtime.status import read_status
 from realtime.store import SHA, Store
 from tests.chaos.rig import Rig, events_of, in_background, make_rig, wait_until
-from tests.cluster import ClusterOfThree, add_replica, start_cluster, stop_cluster
+from tests.cluster import ClusterOfThree, add_replica, move_slot, start_cluster, stop_cluster
 from tests.stores import Start
 from tests.valkey import Valkey, flush
 
@@ -52,21 +52,12 @@ def rig(cluster: ClusterOfThree, tmp_path: Path) -> Rig:
     return make_rig(cluster, tmp_path, partitions=PARTITIONS)
 
 
-def move_by_hand(cluster: ClusterOfThree, slot: int, target: Valkey, pause: threading.Event) -> None:
-    """Move a slot key by key, as ``redis-cli --cluster reshard`` does; between two keys the slot is on two nodes."""
-    source = cluster.owner(slot)
-    assert source is not None
-    target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", cluster.id_of(source))
-    source.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", cluster.id_of(target))
-    port = target.client.connection_pool.connection_kwargs["port"]
-    while found := source.client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1):
-        source.client.execute_command("MIGRATE", "127.0.0.1", port, found[0], 0, 5_000)
-        pause.wait(0.002)
-    for node in (target, source, *cluster.nodes):
-        node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", cluster.id_of(target))
+def move_by_hand(cluster: ClusterOfThree, slot: int, target: Valkey) -> None:
+    """Slowly, so that the worker meets it."""
+    move_slot(cluster, slot, target, pause_s=0.002)
 
 
-def move_at_once(cluster: ClusterOfThree, slot: int, target: Valkey, pause: threading.Event) -> None:
+def move_at_once(cluster: ClusterOfThree, slot: int, target: Valkey) -> None:
     """Move a slot as Valkey 9 does: copied while it is served, then handed over."""
     source = cluster.owner(slot)
     assert source is not None
@@ -119,12 +110,12 @@ def test_a_slot_moves_while_a_worker_works_and_nothing_is_lost_or_doubled(
     own_cluster: ClusterOfThree, tmp_path: Path, move: object
 ) -> None:
     rig = make_rig(own_cluster, tmp_path, partitions=PARTITIONS)
-    stop, end = threading.Event(), work(rig)
+    end = work(rig)
     rig.feed_now(events_of(40, 400))
     for number in range(6):
         slot = slot_of(keys.events(number % PARTITIONS))
         target = another(own_cluster, slot)
-        mover = threading.Thread(target=move, args=(own_cluster, slot, target, stop))  # type: ignore[arg-type]
+        mover = threading.Thread(target=move, args=(own_cluster, slot, target))  # type: ignore[arg-type]
         mover.start()
         at = 400 + number * 200
         while mover.is_alive() or at < 600 + number * 200:
