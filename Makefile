@@ -58,9 +58,9 @@ test-long: setup ## Run the tests that take minutes
 	pytest -m long
 
 .PHONY: chaos
-chaos: setup ## Kill parts at random under traffic, and see that nothing is lost or doubled
+chaos: setup ## Kill and break parts under traffic, and see that nothing is lost or doubled; a quarter of an hour
 	@$(call say,Chaos: pytest tests/chaos)
-	pytest -m long tests/chaos
+	pytest -m long tests/chaos $(ARGS)
 
 .PHONY: bench-batch
 bench-batch: setup ## Measure the batch layer at 20 million events; half an hour (ARGS="--events 2e6 --users 1e5" for less)

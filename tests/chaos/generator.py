@@ -2,12 +2,12 @@
 
     python -m tests.chaos.generator URL LOG --seed N
 
-Its log is JSON lines, one an event, in the order in which their fate was known: ``event_id``, ``user``, ``outcome``, ``at_ms``
-and the ``event`` itself. ``accepted``: some answer of 202 named it. ``refused``: each time it was sent, the answer said that it was
-not taken. ``maybe``: an answer was lost, or said neither. Nothing of it comes from the system but its answers.
+Its log is what ``lambent verify --sent`` reads: a JSON line for each time that an event was sent, with ``outcome``, ``at_ms`` and
+the ``event``. ``accepted``: an answer of 202 named it. ``refused``: the answer said that it was not taken, or nothing was sent.
+``maybe``: there was no answer, or one that said neither. Nothing of it comes from the system but its answers.
 
-``LOG.counts`` holds, as two 64-bit numbers, how many requests were sent and how many were answered or given up: whoever breaks
-something sees there whether somebody waits.
+``LOG.counts`` holds three 64-bit numbers: how many requests were sent, how many of them were answered or given up, and how many
+events were accepted. Whoever breaks something sees there whether somebody waits.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BROKEN_SHARE = 0.01
 BATCH = 20
 PATIENCE_S = 8.0
 PAUSE_S = 0.1
-COUNTS = struct.Struct("qq")
+COUNTS = struct.Struct("qqq")
 
 
 @dataclasses.dataclass
@@ -50,25 +50,30 @@ class Book:
     def __post_init__(self) -> None:
         self._lock, self._log = threading.Lock(), self.path.open("ab", buffering=0)
         self._counts = os.open(f"{self.path}.counts", os.O_RDWR | os.O_CREAT, 0o600)
-        self._sent = self._answered = 0
-        self.count()
+        self._sent = self._answered = self._accepted = 0
+        self._count()
 
-    def count(self, sent: int = 0, answered: int = 0) -> None:
-        """Count requests."""
+    def send(self) -> None:
+        """A request goes."""
         with self._lock:
-            self._sent += sent
-            self._answered += answered
-            os.pwrite(self._counts, COUNTS.pack(self._sent, self._answered), 0)
+            self._sent += 1
+            self._count()
 
     def write(self, events: Sequence[dict[str, Any]], outcomes: Sequence[str]) -> None:
-        """Write down what became of a request's events."""
+        """What became of a request's events."""
         at_ms = time.time_ns() // 1_000_000
         lines = [
-            json.dumps({"event_id": e["id"], "user": e["user"], "outcome": o, "at_ms": at_ms, "event": e}) + "\n"
-            for e, o in zip(events, outcomes, strict=True)
+            json.dumps({"outcome": outcome, "at_ms": at_ms, "event": event}) + "\n"
+            for event, outcome in zip(events, outcomes, strict=True)
         ]
         with self._lock:
             self._log.write("".join(lines).encode())
+            self._answered += 1
+            self._accepted += outcomes.count(ACCEPTED)
+            self._count()
+
+    def _count(self) -> None:
+        os.pwrite(self._counts, COUNTS.pack(self._sent, self._answered, self._accepted), 0)
 
 
 class Sender:
@@ -91,10 +96,13 @@ class Sender:
         self._connection: http.client.HTTPConnection | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Send until told to stop."""
+        """Send until told to stop; a request of which nothing was accepted is sent again, at most ``retries`` times."""
         while not stop.is_set():
             events = [self._event() for _ in range(self._rng.randint(1, BATCH))]
-            self._book.write(events, self._fates(events, stop))
+            for _ in range(self._retries + 1):
+                outcomes = self._post(events)
+                if ACCEPTED in outcomes or stop.wait(PAUSE_S):
+                    break
             stop.wait(self._pause_s * self._rng.random() * 2)
 
     def _event(self) -> dict[str, Any]:
@@ -110,28 +118,19 @@ class Sender:
             "category": f"c{rng.randrange(5)}",
         }
 
-    def _fates(self, events: Sequence[dict[str, Any]], stop: threading.Event) -> list[str]:
-        """Send a batch, and again where that says nothing; what is known of each event in the end."""
-        fates = [REFUSED] * len(events)
-        for left in range(self._retries, -1, -1):
-            told = self._post(events)
-            fates = [max(pair, key=(REFUSED, MAYBE, ACCEPTED).index) for pair in zip(fates, told, strict=True)]
-            if ACCEPTED in told or not left or stop.is_set():
-                break
-            time.sleep(PAUSE_S)
-        return fates
-
     def _post(self, events: Sequence[dict[str, Any]]) -> list[str]:
-        body = "\n".join(map(json.dumps, events)).encode()
-        self._book.count(sent=1)
+        self._book.send()
+        outcomes = self._outcomes(events)
+        self._book.write(events, outcomes)
+        return outcomes
+
+    def _outcomes(self, events: Sequence[dict[str, Any]]) -> list[str]:
         try:
-            status, answer = self._ask(body)
+            status, answer = self._ask("\n".join(map(json.dumps, events)).encode())
         except ConnectionRefusedError:
             return [REFUSED] * len(events)  # nothing was sent
         except (OSError, http.client.HTTPException):
             return [MAYBE] * len(events)
-        finally:
-            self._book.count(answered=1)
         if status == 202:
             return [REFUSED if one is None else ACCEPTED for one in json.loads(answer)["ids"]]
         return [REFUSED if status in (422, 429) else MAYBE] * len(events)

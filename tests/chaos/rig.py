@@ -34,33 +34,6 @@ TILE_MS = 1_000
 Log = Sequence[tuple[Event, int]]
 
 
-class CrashError(Exception):
-    """The process is gone."""
-
-
-class FlakyStore(Store):
-    """A store whose ``at``-th command crashes, before it was sent or after it was done."""
-
-    def __init__(self, url: str, at: int, after: bool) -> None:
-        super().__init__(url)
-        self.at, self.after, self.sent = at, after, 0
-
-    def call(self, *command: Any) -> Any:
-        return self._perhaps(lambda: super(FlakyStore, self).call(*command))
-
-    def pipe(self, commands: Any) -> list[Any]:
-        return self._perhaps(lambda: super(FlakyStore, self).pipe(commands))
-
-    def _perhaps(self, send: Callable[[], Any]) -> Any:
-        self.sent += 1
-        if self.sent == self.at and not self.after:
-            raise CrashError
-        reply = send()
-        if self.sent == self.at:
-            raise CrashError
-        return reply
-
-
 @dataclasses.dataclass
 class Rig:
     """One store, what was put into its log, and where it has been published."""

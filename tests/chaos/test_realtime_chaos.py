@@ -1,4 +1,4 @@
-"""A longer run of what ``tests/integration/test_realtime_kill.py`` does in short: more kills, and the store dies too."""
+"""A worker that is killed while profiles are published, and a store that is gone for long."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.killing import all_seen, traffic_under_kills
+from tests.chaos.killing import traffic_under_kills
 from tests.chaos.outage import DURABLE, all_parts, check_nothing_lost_or_doubled, flowing, frozen, wait_until_settled
-from tests.chaos.processes import running
-from tests.chaos.rig import Rig, events_of, make_rig, wait_until
+from tests.chaos.rig import make_rig
 from tests.valkey import Valkey, free_port, server, start_valkey, valkey  # noqa: F401
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
@@ -26,27 +25,6 @@ def test_a_worker_that_is_killed_ten_times_leaves_the_oracles_profiles(
     rig = make_rig(valkey, tmp_path)
     traffic_under_kills(rig, ["worker", "--lease-ms", "300"], kills=10, seconds=40, seed=seed)
     rig.check()
-
-
-def test_a_store_that_is_killed_and_comes_back_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    port, sent = free_port(), 0
-    own = start_valkey(tmp_path, port, *DURABLE)
-    rig: Rig = make_rig(own, tmp_path)
-    with running(rig.settings, "worker", "--lease-ms", "300"):
-        for _ in range(4):
-            end_s = time.monotonic() + 3
-            while time.monotonic() < end_s:
-                rig.feed_now(events_of(11, 25, start=sent))
-                sent += 25
-                time.sleep(0.03)
-            own.process.kill()
-            own.process.wait()
-            time.sleep(0.5)
-            own = start_valkey(tmp_path, port, *DURABLE)
-        wait_until(lambda: all_seen(rig), seconds=60)
-    rig.check()
-    own.process.kill()
-    own.process.wait()
 
 
 def test_a_store_that_is_gone_for_ten_seconds_hung_or_dead_costs_answers_of_503_and_nothing_else(

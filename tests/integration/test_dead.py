@@ -19,7 +19,8 @@ from realtime.rebuild import rebuild
 from spark_jobs import dead_command, retry
 from spark_jobs.log import passed_of, watermark_ms
 from spark_jobs.quarantine import Chosen, open_rows
-from tests.chaos.rig import FEATURES, CrashError, FlakyStore, Rig, events_of, make_rig
+from tests.chaos.crashes import CrashError, FlakyStore, Fuse
+from tests.chaos.rig import FEATURES, Rig, events_of, make_rig
 from tests.valkey import Valkey, server, valkey  # noqa: F401
 
 pytestmark = pytest.mark.integration
@@ -78,7 +79,7 @@ def test_each_is_archived_once_with_its_reason_and_bytes_wherever_the_archiver_d
     for at in range(1, 22):
         rig.store.call("DEL", keys.ARCHIVER)
         with pytest.raises(CrashError):
-            archiver(rig, FlakyStore(rig.url, at, after)).round()
+            archiver(rig, FlakyStore(rig.url, Fuse(at, after))).round()
             raise CrashError
     rig.store.call("DEL", keys.ARCHIVER)
     archiver(rig).round()

@@ -15,7 +15,8 @@ from realtime import ids
 from realtime.archive import LOG, Archive, log_rows
 from realtime.archiver import Archiver
 from realtime.store import Store
-from tests.chaos.rig import CrashError, FlakyStore, Rig, events_of, make_rig
+from tests.chaos.crashes import CrashError, FlakyStore, Fuse
+from tests.chaos.rig import Rig, events_of, make_rig
 from tests.stores import server, valkey  # noqa: F401
 from tests.valkey import Valkey
 
@@ -53,7 +54,7 @@ def test_a_crash_at_any_command_repeats_and_loses_nothing(rig: Rig, after: bool)
         rig.store.call("DEL", keys.ARCHIVER)
         with pytest.raises(CrashError):
             for _ in range(3):
-                archiver(rig, FlakyStore(rig.url, at, after)).round()
+                archiver(rig, FlakyStore(rig.url, Fuse(at, after))).round()
                 raise CrashError
     rig.store.call("DEL", keys.ARCHIVER)
     last = archiver(rig)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
-from deltalake import DeltaTable
 
-from lambent import tables
-from tests.chaos.killing import all_seen, traffic_under_kills
-from tests.chaos.processes import running, spawn
+from tests.chaos.killing import all_seen, kill_parts, not_void, traffic_under_kills
+from tests.chaos.processes import spawn
 from tests.chaos.rig import Rig, events_of, make_rig, wait_until
 from tests.valkey import Valkey, server, valkey  # noqa: F401
 
@@ -44,29 +41,5 @@ def test_a_worker_stops_within_two_seconds_and_reports(rig: Rig) -> None:
     rig.check()
 
 
-def test_an_archiver_that_is_killed_midway_leaves_every_entry_once(rig: Rig) -> None:
-    command, sent = ["archiver", "--interval-ms", "20"], 0
-    for _ in range(2):
-        process = spawn(rig.settings, *command)
-        log = Path(rig.settings.table(tables.LOG)) / "_delta_log"
-        before = len(list(log.glob("*.json"))) if log.exists() else 0
-        while not log.exists() or len(list(log.glob("*.json"))) < before + 4:
-            rig.feed_now(events_of(11, 25, start=sent))
-            sent += 25
-            time.sleep(0.02)
-        process.kill()
-        process.wait()
-    with running(rig.settings, *command):
-        wait_until(lambda: archived(rig) >= len(rig.log), seconds=30)
-    found = Counter(one["bytes"] for one in entries(rig))
-    assert len(found) == len(rig.log)
-    assert set(found.values()) == {1}
-
-
-def entries(rig: Rig) -> list[dict]:  # type: ignore[type-arg]
-    rows = DeltaTable(rig.settings.table(tables.LOG)).to_pyarrow_table().to_pylist()
-    return [row for row in rows if row["kind"] == "e"]
-
-
-def archived(rig: Rig) -> int:
-    return len(entries(rig))
+def test_all_parts_killed_at_random_in_the_midst_of_their_work_lose_and_double_nothing(tmp_path: Path) -> None:
+    not_void(lambda seed: kill_parts(tmp_path / str(seed), kills=5, seed=seed), seed=7)

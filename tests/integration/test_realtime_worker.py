@@ -15,7 +15,8 @@ from lambent.errors import StoreError
 from lambent.events import Event, encode_event
 from realtime import process
 from realtime.store import Store, open_store
-from tests.chaos.rig import TILE_MS, CrashError, FlakyStore, Rig, events_of, in_background, make_rig, wait_until
+from tests.chaos.crashes import CrashError, FlakyStore, Fuse
+from tests.chaos.rig import TILE_MS, Rig, events_of, in_background, make_rig, wait_until
 from tests.histories import START_MS, logs
 from tests.stores import server, valkey  # noqa: F401
 from tests.valkey import Valkey, flush
@@ -46,7 +47,7 @@ def test_crashes_publishes_and_rollbacks_at_any_point_leave_the_oracles_profiles
         if data.draw(st.booleans()):
             tile = data.draw(st.integers(-3, 0))
             rig.publish(max(START_MS, *rig.published[:1], rig.log[-1][1] // TILE_MS * TILE_MS + tile * TILE_MS))
-        worker = rig.worker(FlakyStore(rig.url, data.draw(st.integers(1, 12)), data.draw(st.booleans())))
+        worker = rig.worker(FlakyStore(rig.url, Fuse(data.draw(st.integers(1, 12)), data.draw(st.booleans()))))
         try:
             for _ in range(data.draw(st.integers(0, 3))):
                 worker.turn(block_ms=0)

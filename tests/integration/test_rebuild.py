@@ -34,7 +34,8 @@ from realtime.fence import Fence, Write
 from realtime.law import check_law
 from realtime.store import Store, open_store
 from realtime.worker import Worker
-from tests.chaos.rig import FEATURES, TILE_MS, CrashError, FlakyStore, Rig, answered, events_of, ingest, make_rig
+from tests.chaos.crashes import CrashError, FlakyStore, Fuse
+from tests.chaos.rig import FEATURES, TILE_MS, Rig, answered, events_of, ingest, make_rig
 from tests.valkey import Valkey, free_port, server, start_valkey, stop_valkey, valkey  # noqa: F401
 
 pytestmark = pytest.mark.integration
@@ -309,7 +310,7 @@ def test_killed_at_any_command_and_run_again_it_makes_the_same(rig: Rig, after: 
     while dead:
         at += 1
         try:
-            make(rig, FlakyStore(rig.url, at, after))
+            make(rig, FlakyStore(rig.url, Fuse(at, after)))
             dead = False
         except CrashError:
             rig.drain(worker(rig))  # it meets partitions that are held, and such as are done
