@@ -25,7 +25,7 @@ def report(settings: Settings, source: Source, traffic: Traffic, law: dict[str, 
     worker = worker_report(settings)
     evaluation = json.loads((settings.root / "reports" / "evaluation.json").read_text())
     pictures = settings.root
-    for name in ("reliability.png", "precision_recall.png"):
+    for name in ("contenders.png", "reliability.png", "precision_recall.png"):
         shutil.copyfile(settings.root / "reports" / name, pictures / name)
     histogram = worker["latencies_ms_histogram"]
     draw_latency(

@@ -18,10 +18,12 @@ import numpy as np
 
 from lambent.errors import ModelError
 from lambent.features import FeatureSet
-from models.dataset import Array, Batch
+from models.dataset import Array, Sessions
 
 GRAPH = "model.tflite"
 DESCRIPTION = "model.json"
+TOGETHER = 2_048
+"""Sessions that are scored together."""
 STAGING = "staging"
 """Folder of the candidate that ``train`` has made and ``register`` has not yet numbered. Its version is 0."""
 
@@ -102,12 +104,15 @@ class Artifact:
         out = self._step(state=state, ids=ids, floats=floats)
         return out["state"], out["probabilities"]
 
-    def sessions(self, batch: Batch) -> Array:
-        """[n, T, K] probabilities over whole sessions, step by step as live; 0 where padded."""
-        n, width = batch.mask.shape
-        result = np.zeros((n, width, len(self.description["intents"])), np.float32)
-        state = self.start(batch.profile)
-        for t in range(width):
-            alive = np.flatnonzero(batch.mask[:, t])
-            state[alive], result[alive, t] = self.step(state[alive], batch.ids[alive, t], batch.floats[alive, t])
+    def sessions(self, sessions: Sessions) -> Array:
+        """[steps, K] probabilities over whole sessions, step by step as live, in the order of their steps."""
+        result = np.zeros((len(sessions.labels), len(self.description["intents"])), np.float32)
+        longest_first = np.argsort(-sessions.length, kind="stable")
+        for rows in np.split(longest_first, range(TOGETHER, len(longest_first), TOGETHER)):
+            first, length = sessions.first[rows], sessions.length[rows]
+            state = self.start(sessions.profile[rows])
+            for t in range(int(length.max(initial=0))):
+                alive = int(np.searchsorted(-length, -t))  # those with more than t steps come first
+                at = first[:alive] + t
+                state, result[at] = self.step(state[:alive], sessions.ids[at], sessions.floats[at])
         return result

@@ -106,9 +106,12 @@ TRAIN = Command(
 
 EVALUATE = Command(
     help="score the candidate on the test split",
-    description="Runs the staged artifact over the test split as it will be served, and writes the figures to\n"
-    "ROOT/reports/evaluation.json with pictures beside it.",
-    examples=(("lambent evaluate --pictures docs/pictures", "draw somewhere else"),),
+    description="Runs the staged artifact over the test split as it will be served, and writes a report into ROOT/reports:\n"
+    "evaluation.md for people, evaluation.json for machines, and pictures. Each figure has its 95 % interval, by user.",
+    examples=(
+        ("lambent evaluate", "beside the base rates and a rule by the last event's type"),
+        ("lambent evaluate --threshold cost:20", "decisions for whom a missed one costs as much as 20 false alarms"),
+    ),
     configure=evaluate_arguments,
     run=_evaluate,
 )

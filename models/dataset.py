@@ -22,7 +22,6 @@ from lambent.errors import DataError, ModelError
 from lambent.features import FeatureSet
 from lambent.settings import Settings
 from lambent.tables import TRAINING_SESSIONS
-from lambent.training import SessionRows
 
 CHUNK_SESSIONS = 65_536
 """Sessions held in memory and shuffled among themselves: about 100 MB."""
@@ -30,6 +29,9 @@ READ_SESSIONS = 8_192
 """Sessions that are read at a time."""
 MAX_STEPS = 256
 """Steps of a session that are trained on. What is longer is a bot's; its first steps are kept."""
+
+OWNERS = ("user", "start_ms")
+"""Columns that say whose a session is; training needs none of them."""
 
 Array = NDArray[Any]
 
@@ -59,7 +61,11 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True)
 class Sessions:
-    """Some rows of the table, flat: session s has steps ``first[s]`` to ``first[s] + length[s]``."""
+    """Some rows of the table, flat: session s has steps ``first[s]`` to ``first[s] + length[s]``.
+
+    Attributes:
+        user, start_ms: [sessions] whose each is, and when it began; empty where they were not asked for.
+    """
 
     profile: Array
     length: Array
@@ -67,6 +73,8 @@ class Sessions:
     ids: Array
     floats: Array
     labels: Array
+    user: Array = dataclasses.field(default_factory=lambda: np.zeros(0, object))
+    start_ms: Array = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
 
     def pad(self, rows: Array) -> Batch:
         """The sessions ``rows`` [n] as a batch, as wide as the longest of them; no rows: one that is all padding."""
@@ -126,9 +134,14 @@ class TrainingTable:
         widths = len(features.profile.feature_names), len(features.step_ids), len(features.step_floats)
         return cls(path, table.version(), snapshot, features.hash, *widths)
 
-    def chunks(self, split: str) -> Iterator[Sessions]:
-        """The sessions of a split, in the table's order, at most ``CHUNK_SESSIONS`` at a time."""
-        columns = ["profile", "length", "ids", "floats", "labels"]
+    def chunks(self, split: str, owners: bool = False) -> Iterator[Sessions]:
+        """The sessions of a split, in the table's order, at most ``CHUNK_SESSIONS`` at a time.
+
+        Args:
+            split: train, validation or test.
+            owners: whether users and starts are wanted too.
+        """
+        columns = ["profile", "length", "ids", "floats", "labels", *(OWNERS if owners else ())]
         data = DeltaTable(self.path, version=self.version).to_pyarrow_dataset()
         condition = pa.compute.field("split") == split
         waiting: list[pa.RecordBatch] = []
@@ -151,6 +164,7 @@ class TrainingTable:
             ids=flat["ids"].reshape(-1, self.ids_width),
             floats=flat["floats"].reshape(-1, self.floats_width),
             labels=flat["labels"],
+            **{name: table[name].to_numpy() for name in OWNERS if name in table.column_names},
         )
 
     def batches(
@@ -190,11 +204,6 @@ def as_tensors(batches: Callable[[], Iterator[Batch]], signature: Sequence[Any])
 
     arrays = tf.data.Dataset.from_generator(lambda: (b.arrays for b in batches()), output_signature=tuple(signature))
     return arrays.prefetch(4)
-
-
-def from_rows(rows: SessionRows) -> Sessions:
-    """The same from rows that were never in a table."""
-    return Sessions(rows.profile, rows.length, rows.first, rows.ids, rows.floats, rows.labels)
 
 
 def _flat(column: pa.ChunkedArray) -> Array:

@@ -50,6 +50,16 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
 def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``evaluate`` takes."""
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="where to draw (default ROOT/reports)")
+    parser.add_argument(
+        "--threshold", default="f1", metavar="RULE",
+        help="how to choose from which probability on to act: f1, cost:R (a missed one costs R false alarms), share:S (of users)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--truth", type=Path, metavar="FILE", help="what lambent simulate --truth wrote of these events"
+    )
+    parser.add_argument(
+        "--resamples", type=int, default=1_000, metavar="N", help="of the bootstrap by user (default 1000)"
+    )
 
 
 def register_arguments(parser: argparse.ArgumentParser) -> None:

@@ -41,29 +41,47 @@ def colour(intent: str, code: int) -> str:
 
 def draw(evaluation: dict[str, Any], folder: Path) -> list[Path]:
     """Draw all pictures of an evaluation into a folder; returns their paths."""
+    from models.plots_compared import draw_contenders, draw_parts, draw_session
+
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = [folder / "reliability.png", folder / "precision_recall.png"]
+    pictures = {
+        "contenders.png": draw_contenders,
+        "reliability.png": draw_reliability,
+        "precision_recall.png": draw_precision_recall,
+        "session.png": draw_session,
+        "parts.png": draw_parts,
+    }
     with plt.rc_context(STYLE):
-        draw_reliability(evaluation, drawn[0])
-        draw_precision_recall(evaluation, drawn[1])
-    return drawn
+        for name, picture in pictures.items():
+            picture(evaluation, folder / name)
+    return [folder / name for name in pictures]
 
 
 def draw_reliability(evaluation: dict[str, Any], path: Path) -> None:
-    """Said against happened, a panel an intent; on the diagonal the model is honest."""
+    """Said against happened, with 95 % intervals, a panel an intent; on the diagonal the model is honest."""
     figure, panels = _panels(evaluation, "What was said, and how often it happened")
     for axes, name, code in panels:
         bins = evaluation["reliability"][name]
         said, happened = [b["predicted"] for b in bins], [b["observed"] for b in bins]
-        low, high = _range([*said, *happened])
+        ends = [
+            (b["observed"] if b["low"] is None else b["low"], b["observed"] if b["high"] is None else b["high"])
+            for b in bins
+        ]
+        low, high = _range([*said, *(end for pair in ends for end in pair)])
         axes.plot([low, high], [low, high], color=FAINT, linewidth=1.5, zorder=1)
-        axes.plot(said, happened, color=colour(name, code), linewidth=1.5, marker="o", markersize=4.5, zorder=2)
-        figures = evaluation["model"][name]
+        axes.vlines(
+            said, [a for a, _ in ends], [b for _, b in ends], color=colour(name, code), alpha=0.5, linewidth=2.5
+        )
+        axes.plot(said, happened, color=colour(name, code), linewidth=1.2, marker="o", markersize=4, zorder=2)
+        slope = evaluation["contenders"]["model"]["intents"][name]["slope"]
         axes.set(xlim=(low, high), ylim=(low, high), xlabel="said", aspect="equal")
         _percent(axes.xaxis, axes.yaxis)
-        axes.set_title(f"{name}  ECE {_text(figures['ece'], 4)}")
+        axes.set_title(
+            f"{name}  slope {_text(slope['value'], 2)}  ECE {_text(evaluation['model'][name]['ece'], 4)}", fontsize=10
+        )
     panels[0][0].set_ylabel("happened")
-    _save(figure, path, f"{evaluation['events']:,} test events in {len(bins)} bins of equal mass")
+    note = f"{evaluation['events']:,} test events in {len(bins)} bins of equal mass; bars: 95 % of resamples by user"
+    save(figure, path, note)
 
 
 def draw_precision_recall(evaluation: dict[str, Any], path: Path) -> None:
@@ -83,7 +101,7 @@ def draw_precision_recall(evaluation: dict[str, Any], path: Path) -> None:
         _percent(axes.xaxis, axes.yaxis)
         axes.set_title(f"{name}  AP {_text(figures['ap'], 3)}  AUC {_text(figures['auc'], 3)}", fontsize=10)
     panels[0][0].set_ylabel("precision")
-    _save(figure, path, f"{evaluation['events']:,} test events")
+    save(figure, path, f"{evaluation['events']:,} test events")
 
 
 def _panels(evaluation: dict[str, Any], title: str) -> tuple[Any, list[tuple[Axes, str, int]]]:
@@ -113,7 +131,8 @@ def _text(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _save(figure: Any, path: Path, note: str) -> None:
+def save(figure: Any, path: Path, note: str) -> None:
+    """Write a figure with a note at its foot."""
     figure.supxlabel(note, x=0.99, ha="right", fontsize=8, color="#7b8794")
     figure.savefig(path)
     plt.close(figure)

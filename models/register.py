@@ -23,11 +23,12 @@ from lambent.settings import Settings
 from models import metrics
 from models.artifact import GRAPH, STAGING, Artifact, digest, read_description, write_artifact
 from models.dataset import TrainingTable
-from models.evaluate import score, write_json
+from models.evaluate import DATA, PAGE, write_json
 from models.gate import MARGIN_NATS, Decision, decide
 from models.jobs import register_arguments, run_job
 from models.promotion import announce, artifact_folder
 from models.registry import Registry
+from models.scored import score
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,7 +83,7 @@ def read_evaluation(settings: Settings, staged: Path) -> dict[str, Any]:
     Raises:
         ModelError: there is none, or it is another artifact's.
     """
-    path = settings.root / "reports" / "evaluation.json"
+    path = settings.root / "reports" / DATA
     evaluation: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     if evaluation.get("artifact_sha256") != digest(staged):
         raise ModelError(f"{path}: no evaluation of the staged model.", "Run lambent evaluate, then this again.")
@@ -100,8 +101,8 @@ def judge(settings: Settings, evaluation: dict[str, Any], champion: int) -> tupl
             decision = decide(evaluation["log_loss"], evaluation["base_log_loss"], None)
             unknown = f"Champion {champion} cannot be compared: {error.cause}"
             return Decision(decision.promoted, (*decision.reasons, unknown)), None
-        scores = score(artifact, TrainingTable.open(settings, features))
-        loss = metrics.log_loss(scores.probabilities, scores.labels)
+        scored = score({"champion": artifact.sessions}, TrainingTable.open(settings, features), features)
+        loss = metrics.log_loss(scored.said["champion"], scored.labels)
     return decide(evaluation["log_loss"], evaluation["base_log_loss"], loss, champion), loss
 
 
@@ -119,7 +120,8 @@ def number(
         if value is not None
     }
     pictures = [path for path in map(Path, evaluation["pictures"]) if path.exists()]
-    run_id = registry.log(description["train"], figures, tags, [reports / "evaluation.json", *pictures, staged / GRAPH])
+    files = [reports / DATA, reports / PAGE, *pictures, staged / GRAPH]
+    run_id = registry.log(description["train"], figures, tags, files)
     version = registry.add_version(run_id, {**tags, "log_loss": evaluation["log_loss"]})
     graph = (staged / GRAPH).read_bytes()
     write_artifact(artifact_folder(settings, version), graph, {**description, "version": version})

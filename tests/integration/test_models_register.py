@@ -61,7 +61,9 @@ def entries(valkey: Valkey, p: int) -> list[ModelEntry]:
 def test_the_evaluation_has_all_intents_and_beats_the_base_rates(trained: Settings) -> None:
     found = read(trained.root, "evaluation.json")
     assert set(found["model"]) == set(FEATURES.taxonomy.intents)
-    assert set(found["model"]["purchase"]) == {"auc", "ap", "ece", "base_rate"}
+    assert {"auc", "ap", "ece", "slope", "base_rate"} <= set(found["model"]["purchase"])
+    less = found["against"]["base rate"]["log_loss"]
+    assert less["low"] < less["value"] < less["high"]
     assert found["log_loss"] < found["base_log_loss"]
     assert found["model"]["purchase"]["auc"] > 0.65
     assert sum(one["events"] for one in found["reliability"]["consult"]) == found["events"] > 0
@@ -93,6 +95,7 @@ def test_a_model_through_the_gate_is_versioned_announced_and_champion(
     wanted = ModelEntry(version, str(folder), digest(folder))
     assert [entries(valkey, p) for p in range(PARTITIONS)] == [[wanted]] * PARTITIONS
     assert read(root, "gate.json")["reasons"][0].startswith("Log loss")
+    assert len(list((root / "mlruns").glob("**/artifacts/evaluation.md"))) == 1
     assert lambent(["model", "list"]) == 0
     assert "champion" in capsys.readouterr().out
     assert lambent(["model", "show", "--json"]) == 0

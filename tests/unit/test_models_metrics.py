@@ -1,36 +1,139 @@
-"""Metrics, calibration and the gate by numbers that a person can work out."""
+"""Metrics, intervals, thresholds, calibration and the gate by numbers that a person can work out."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import argparse
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models import metrics
 from models.calibrate import Calibration, fit_calibration, log_loss
 from models.gate import MARGIN_NATS, decide
+from models.ranking import rank
+from models.recalibration import fit, recalibrate, recalibrate_one
+from models.resample import Resamples, Sampled
+from models.thresholds import Rule
 
 P = np.array([0.9, 0.8, 0.3, 0.1])
 HIT = np.array([True, False, True, False])
+ALONE = Resamples(np.arange(4), 4, count=200)
 
 
-def test_auc_and_average_precision_equal_the_hand_worked_ones() -> None:
-    found = metrics.intent_figures(P, HIT)
-    assert found["auc"] == pytest.approx(3 / 4)  # of 4 pairs one, (0.3, 0.8), stands in the wrong order
-    assert found["ap"] == pytest.approx((1 / 1 + 2 / 3) / 2)
-    assert found["base_rate"] == 0.5
+def clustered(n: int = 20_000, users: int = 100, seed: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Users whose events all end alike: p, hit and user of each event."""
+    rng = np.random.default_rng(seed)
+    user = rng.integers(0, users, n)
+    return np.full(n, 0.3), (rng.random(users) < 0.3)[user], user
+
+
+# --- intervals ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_mean_and_its_draws_are_those_of_the_users_that_were_drawn() -> None:
+    resamples = Resamples(np.array([0, 0, 1]), 2, count=50)
+    found = resamples.ratio(np.array([1.0, 2.0, 6.0]))
+    assert found.value == 3.0
+    drawn = {(int(a), int(b)) for a, b in resamples.by_user.T}
+    assert drawn == {(2, 0), (1, 1), (0, 2)}
+    wanted = [(3 * a + 6 * b) / (2 * a + b) for a, b in resamples.by_user.T]
+    np.testing.assert_allclose(found.draws, wanted, rtol=1e-6)
+
+
+def test_events_of_one_user_that_end_alike_widen_the_interval_as_if_there_were_as_many_events_as_users() -> None:
+    _, hit, user = clustered()
+    found = Resamples(user, 100).ratio(hit).figure()
+    assert found["low"] is not None and found["high"] is not None
+    binomial = 2 * 1.96 * np.sqrt(0.3 * 0.7 / 100)
+    assert (found["high"] - found["low"]) / binomial == pytest.approx(1, abs=0.3)
+
+
+def test_a_difference_of_figures_is_paired() -> None:
+    rng = np.random.default_rng(2)
+    own = rng.normal(0, 5, 300)
+    resamples = Resamples(np.arange(300), 300)
+    less = (resamples.ratio(own + 0.1) - resamples.ratio(own)).figure()
+    assert less["low"] == pytest.approx(0.1, abs=1e-5) and less["high"] == pytest.approx(0.1, abs=1e-5)
+
+
+def test_what_is_rarely_a_number_has_no_interval() -> None:
+    draws = np.full(10, np.nan)
+    draws[:4] = 1.0
+    assert Sampled(1.0, draws).figure() == {"value": 1.0, "low": None, "high": None}
+    assert Sampled(float("nan"), np.ones(10)).figure() == {"value": None, "low": None, "high": None}
+
+
+# --- figures -----------------------------------------------------------------------------------------------------------
+
+
+def test_auc_average_precision_and_lift_equal_the_hand_worked_ones() -> None:
+    found = rank(P, HIT, ALONE)
+    assert found.auc.value == pytest.approx(3 / 4)  # of 4 pairs one, (0.3, 0.8), stands in the wrong order
+    assert found.ap.value == pytest.approx((1 / 1 + 2 / 3) / 2)
+    assert found.lift[0].value == pytest.approx(2)  # the top is a part of the first event
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.integers(0, 3)), min_size=2, max_size=40))
+def test_ranking_equals_scikit_learns_in_every_resample_ties_and_weights_included(
+    rows: list[tuple[int, bool, int]],
+) -> None:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    p, hit, user = (np.array(column) for column in zip(*rows, strict=True))
+    weight = 1.0 + np.arange(len(p)) % 3
+    resamples = Resamples(user, 4, count=5)
+    found = rank(p / 5, hit, resamples, weight=weight)
+    for r in range(5):
+        mass = weight * resamples.by_user[user, r]
+        drawn = mass > 0
+        if not 0 < hit[drawn].sum() < drawn.sum():
+            assert np.isnan(found.auc.draws[r])
+            continue
+        auc = roc_auc_score(hit[drawn], p[drawn], sample_weight=mass[drawn])
+        ap = average_precision_score(hit[drawn], p[drawn], sample_weight=mass[drawn])
+        assert (found.auc.draws[r], found.ap.draws[r]) == pytest.approx((auc, ap), abs=1e-5)
+
+
+def test_lift_within_a_tie_takes_hits_to_lie_evenly_in_it() -> None:
+    p, hit = np.r_[np.full(20, 0.9), np.full(80, 0.1)], np.r_[np.arange(20) < 10, np.zeros(80, bool)]
+    found = rank(p, hit, Resamples(np.arange(100), 100, count=3))
+    assert [one.value for one in found.lift] == pytest.approx([5.0, 5.0, 5.0])
 
 
 def test_calibration_error_equals_the_hand_worked_one() -> None:
     # Two bins: said 0.2, happened 0.5; said 0.85, happened 0.5.
-    assert metrics.expected_calibration_error(P, HIT, bins=2) == pytest.approx((0.3 + 0.35) / 2)
+    assert metrics.calibration_error(P, HIT, ALONE, bins=2)[0].value == pytest.approx((0.3 + 0.35) / 2)
+
+
+def test_a_constant_has_one_bin_and_no_slope() -> None:
+    p, hit, user = clustered()
+    resamples = Resamples(user, 100)
+    assert len(set(metrics.bins_of(p))) == 1
+    assert metrics.calibration_error(p, hit, resamples)[0].value == pytest.approx(abs(0.3 - hit.mean()))
+    assert recalibrate_one(p, hit, resamples)[0].figure()["value"] is None
+
+
+def test_an_honest_models_calibration_error_is_what_is_told_to_come_by_chance() -> None:
+    rng = np.random.default_rng(2)
+    p = rng.beta(1, 9, 30_000)
+    hit = rng.random(30_000) < p
+    resamples = Resamples(np.arange(30_000) // 3, 10_000, count=100)
+    ece, chance = metrics.calibration_error(p, hit, resamples)
+    assert 0.7 < ece.value / chance.value < 1.4
+    ece, chance = metrics.calibration_error(1.2 * p, hit, resamples)
+    assert ece.value > 3 * chance.value
 
 
 def test_log_loss_equals_the_hand_worked_one() -> None:
     said = np.array([[0.5, 0.5], [0.25, 0.75]])
     assert metrics.log_loss(said, np.array([0, 1])) == pytest.approx(-(np.log(0.5) + np.log(0.75)) / 2)
+
+
+def test_decisions_equal_the_hand_worked_ones() -> None:
+    found = {name: one.value for name, one in metrics.decision_figures(P, HIT, 0.8, ALONE).items()}
+    assert found == pytest.approx({"accuracy": 0.5, "precision": 0.5, "recall": 0.5, "f1": 0.5, "acted": 0.5})
 
 
 def test_the_curve_takes_ties_as_one_threshold_and_ends_at_the_base_rate() -> None:
@@ -39,15 +142,59 @@ def test_the_curve_takes_ties_as_one_threshold_and_ends_at_the_base_rate() -> No
     assert points == [(0.5, 0.5), (1.0, pytest.approx(2 / 3, abs=1e-5))]
 
 
-def test_an_intent_that_the_split_lacks_has_no_auc_instead_of_a_wrong_one() -> None:
-    found = metrics.evaluate(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 0]), ("no", "yes"), np.array([0.9, 0.1]))
-    assert found["model"]["yes"]["auc"] is None and found["model"]["yes"]["base_rate"] == 0.0
-    json.dumps(found, allow_nan=False)
+# --- slope and intercept -----------------------------------------------------------------------------------------------
 
 
-def test_base_log_loss_is_that_of_the_training_splits_shares() -> None:
-    found = metrics.evaluate(np.full((2, 2), 0.5), np.array([0, 1]), ("no", "yes"), np.array([0.9, 0.1]))
-    assert found["base_log_loss"] == pytest.approx(-(np.log(0.9) + np.log(0.1)) / 2)
+def test_slope_and_intercept_undo_a_planted_miscalibration_and_their_intervals_hold_it() -> None:
+    rng = np.random.default_rng(4)
+    log_odds = rng.normal(-2, 1.2, 40_000)
+    hit = rng.random(40_000) < 1 / (1 + np.exp(-(0.7 * log_odds + 0.4)))
+    slope, intercept = recalibrate_one(1 / (1 + np.exp(-log_odds)), hit, Resamples(np.arange(40_000) // 4, 10_000, 300))
+    for found, planted in ((slope, 0.7), (intercept, 0.4)):
+        figure = found.figure()
+        assert figure["low"] is not None and figure["high"] is not None
+        assert figure["low"] < planted < figure["high"] < figure["low"] + 0.2
+
+
+def test_one_step_draws_are_those_of_a_fit_to_the_users_that_were_drawn() -> None:
+    rng = np.random.default_rng(5)
+    p = rng.dirichlet([6, 2, 1], 3_000)
+    labels = (rng.random((3_000, 1)) > p.cumsum(axis=1)).sum(axis=1).clip(max=2)
+    resamples = Resamples(np.arange(3_000) // 10, 300, count=4)
+    found = recalibrate(p, labels, resamples)
+    for r in range(4):
+        rows = np.repeat(np.arange(3_000), resamples.by_user[np.arange(3_000) // 10, r].astype(int))
+        again = fit(np.log(p[rows]), labels[rows])
+        assert [one.draws[r] for one in found] == pytest.approx(again.tolist(), abs=0.02)
+
+
+def test_an_intent_that_never_happens_has_no_slope_and_leaves_the_others_theirs() -> None:
+    rng = np.random.default_rng(6)
+    p = rng.dirichlet([6, 2, 1], 2_000)
+    found = recalibrate(p, (rng.random(2_000) < p[:, 1]).astype(int), Resamples(np.arange(2_000), 2_000, count=20))
+    assert [np.isfinite(one.value) for one in found] == [True, True, False]
+
+
+# --- thresholds --------------------------------------------------------------------------------------------------------
+
+
+def test_the_rule_chooses_the_threshold_that_a_person_would() -> None:
+    user = np.array([0, 0, 1, 2])
+    assert Rule.parse("f1").choose(P, HIT, user) == 0.3  # of 3 named 2 are right: F1 0.8
+    assert Rule.parse("cost:0.4").choose(P, HIT, user) == 0.9  # one missed, no false alarm: cost 0.4
+    assert Rule.parse("cost:9").choose(P, HIT, user) == 0.3
+    assert Rule.parse("share:0.34").choose(P, HIT, user) == 0.9  # one user of three
+    assert Rule.parse("share:0.66").choose(P, HIT, user) == 0.3
+    assert Rule.parse("f1").choose(P, np.zeros(4, bool), user) == 1.0
+
+
+@pytest.mark.parametrize("text", ["f2", "f1:3", "cost", "cost:0", "cost:x", "share:1", "share:-1", ""])
+def test_a_rule_that_is_none_is_refused_in_words(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=r"share:S with 0 < S < 1"):
+        Rule.parse(text)
+
+
+# --- calibration and the gate ------------------------------------------------------------------------------------------
 
 
 def _planted(n: int = 40_000) -> tuple[np.ndarray, np.ndarray, Calibration]:
@@ -100,12 +247,3 @@ def test_the_gate_lets_through_what_is_as_good_as_the_champion_within_the_margin
 
 def test_the_gate_refuses_what_is_not_a_number() -> None:
     assert not decide(candidate=float("nan"), base=0.40, champion=0.35).promoted
-
-
-def test_pictures_are_drawn_also_for_a_taxonomy_of_ones_own(tmp_path: Path) -> None:
-    from models.plots import draw
-
-    rng = np.random.default_rng(1)
-    said = rng.dirichlet([5, 1, 1], 300)
-    found = metrics.evaluate(said, rng.integers(0, 2, 300), ("stays", "churns", "never"), np.array([0.5, 0.4, 0.1]))
-    assert [path.stat().st_size > 10_000 for path in draw(found, tmp_path)] == [True, True]
