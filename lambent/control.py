@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from lambent.calibration import Calibration
 from lambent.events import Rejection
+from lambent.policy import Rule
 
 
 class ModelEntry(msgspec.Struct, frozen=True, tag="model", forbid_unknown_fields=True):
@@ -35,7 +37,29 @@ class CatalogueEntry(msgspec.Struct, frozen=True, tag="catalogue", forbid_unknow
     sha256: str
 
 
-ControlEntry = ModelEntry | CatalogueEntry
+class PolicyEntry(msgspec.Struct, frozen=True, tag="policy", forbid_unknown_fields=True):
+    """From here on, actions follow from these rules; from none of them no action does.
+
+    Attributes:
+        rules: in their order.
+    """
+
+    rules: tuple[Rule, ...]
+
+
+class CalibrationEntry(msgspec.Struct, frozen=True, tag="calibration", forbid_unknown_fields=True):
+    """From here on, what a model says is corrected, also in sessions that run. It replaces the correction before it.
+
+    Attributes:
+        version: of the model; one that is remembered here.
+        calibration: the correction; one that changes nothing takes the one before it back.
+    """
+
+    version: int
+    calibration: Calibration
+
+
+ControlEntry = ModelEntry | CatalogueEntry | PolicyEntry | CalibrationEntry
 
 _decoder = msgspec.json.Decoder(ControlEntry)
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
+from lambent.errors import SettingsError
 from lambent.taxonomy import Taxonomy
+
+MOST_RULES = 32
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,6 +33,43 @@ SHOP_RULES = (
 def rules_for(taxonomy: Taxonomy) -> tuple[Rule, ...]:
     """The shipped rules that speak of this taxonomy's intents."""
     return tuple(rule for rule in SHOP_RULES if rule.intent in taxonomy.intents)
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    rules: tuple[Rule, ...]
+
+
+def load_policy(path: Path, taxonomy: Taxonomy) -> tuple[Rule, ...]:
+    """Read rules from a TOML file: ``[[rules]]`` with ``intent``, ``threshold`` and ``action``.
+
+    Raises:
+        SettingsError: the file cannot be read, is of another form, or its rules are not of this taxonomy.
+    """
+    try:
+        rules = msgspec.toml.decode(path.read_bytes(), type=_File).rules
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}).", "Name a file of rules.") from error
+    except msgspec.MsgspecError as error:
+        raise SettingsError(f"{path}: {error}.", "A rule is [[rules]] with intent, threshold and action.") from error
+    if problem := problem_of(rules, taxonomy):
+        raise SettingsError(
+            f"{path}: {problem}.", "See the page on taxonomy and policy for the rules that are shipped."
+        )
+    return rules
+
+
+def problem_of(rules: Sequence[Rule], taxonomy: Taxonomy) -> str:
+    """What is wrong with rules, in words; empty if nothing is."""
+    if len(rules) > MOST_RULES:
+        return f"there are {len(rules)} rules; at most {MOST_RULES} are taken"
+    for rule in rules:
+        if rule.intent not in taxonomy.intents:
+            return f"the intent {rule.intent[:40]!r} is none of {', '.join(taxonomy.intents)}"
+        if not 0 <= rule.threshold <= 1:
+            return f"the threshold {rule.threshold} is no probability"
+        if not rule.action:
+            return "an action has no name"
+    return ""
 
 
 def decide(rules: Sequence[Rule], probabilities: Mapping[str, float]) -> tuple[str, ...]:

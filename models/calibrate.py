@@ -1,45 +1,18 @@
-"""Vector scaling: a scale and a bias for each intent, fitted on the validation split.
-
-    p = softmax(scale ⊙ log_softmax(logits) + bias)
-
-Guo et al., "On Calibration of Modern Neural Networks", ICML 2017. A proper score is minimised, so that it cannot make
+"""Fits a calibration (``lambent.calibration``) on the validation split. A proper score is minimised, so that it cannot make
 the validation split worse; a slight pull to scale 1 and bias 0 holds it where an intent is rare.
 """
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 from numpy.typing import NDArray
+
+from lambent.calibration import Calibration, log_softmax
 
 Array = NDArray[np.float64]
 
 PULL_EVENTS = 10.0
 """Strength of the pull to 'unchanged', in events: how much a deviation of 1 costs, in nats, twice over."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Calibration:
-    """Attributes: ``scale`` and ``bias``, [K] each, in the order of the intents."""
-
-    scale: tuple[float, ...]
-    bias: tuple[float, ...]
-
-    @classmethod
-    def identity(cls, intents: int) -> Calibration:
-        """What changes nothing."""
-        return cls((1.0,) * intents, (0.0,) * intents)
-
-    def apply(self, logits: Array) -> Array:
-        """[n, K] logits → [n, K] probabilities."""
-        return np.exp(log_softmax(np.array(self.scale) * log_softmax(logits) + np.array(self.bias)))
-
-
-def log_softmax(logits: Array) -> Array:
-    """[n, K] → [n, K] log-probabilities, double."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
 def log_loss(probabilities: Array, labels: NDArray[np.int32]) -> float:

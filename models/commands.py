@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+from pathlib import Path
 from typing import Any
 
 from lambent.cli import Command
@@ -24,15 +25,17 @@ def _evaluate(arguments: argparse.Namespace, settings: Settings) -> None:
 
 
 def _configure_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "show", "register", "promote"), help="what to do")
-    parser.add_argument("version", type=int, nargs="?", help="of show and promote; show: default the champion")
+    parser.add_argument("action", choices=("list", "show", "register", "promote", "correct"), help="what to do")
+    parser.add_argument("version", type=int, nargs="?", help="of show, promote and correct; show: default the champion")
+    parser.add_argument(
+        "file", type=Path, nargs="?", metavar="FILE", help="correct: scale and bias of each intent, as JSON"
+    )
     register_arguments(parser)
 
 
 def _model(arguments: argparse.Namespace, settings: Settings) -> Any:
-    return {"list": _list, "show": _show, "register": _register, "promote": _promote}[arguments.action](
-        arguments, settings
-    )
+    actions = {"list": _list, "show": _show, "register": _register, "promote": _promote, "correct": _correct}
+    return actions[arguments.action](arguments, settings)
 
 
 def _list(arguments: argparse.Namespace, settings: Settings) -> Any:
@@ -80,6 +83,19 @@ def _promote(arguments: argparse.Namespace, settings: Settings) -> Any:
     return {"version": version, "partitions": partitions}
 
 
+def _correct(arguments: argparse.Namespace, settings: Settings) -> Any:
+    from lambent.errors import UsageError
+    from models.promotion import correct
+
+    version = _version(arguments, settings)
+    if arguments.file is None:
+        raise UsageError("'model correct' has no file.", "Give one: lambent model correct 3 correction.json.")
+    partitions = correct(settings, version, arguments.file)
+    if not arguments.json:
+        print(f"What model {version} says is corrected from here on; {partitions} partitions were told.")
+    return {"version": version, "partitions": partitions}
+
+
 def _version(arguments: argparse.Namespace, settings: Settings) -> int:
     from lambent.errors import UsageError
     from models.registry import Registry
@@ -117,12 +133,14 @@ EVALUATE = Command(
 )
 
 MODEL = Command(
-    help="list, show, register and promote models",
+    help="list, show, register, promote and correct models",
     description="The model registry. 'register' gives the staged artifact a version and makes it champion if it passes\n"
-    "the gate; 'promote' makes any version champion, also an older one.",
+    "the gate; 'promote' makes any version champion, also an older one; 'correct' scales what a version says from now on,\n"
+    "p' = softmax(scale * log p + bias), until another correction.",
     examples=(
         ("lambent model list", "all versions, and which is champion"),
         ("lambent model promote 3", "sessions that begin from now on run on version 3"),
+        ("lambent model correct 3 correction.json", 'with {"scale": [1, 1, 1, 1], "bias": [0, 0.2, 0, 0]}'),
     ),
     configure=_configure_model,
     run=_model,

@@ -16,10 +16,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from lambent.calibration import Calibration
 from lambent.features import FeatureSet
 from lambent.records import STATE_WIDTH
 from models.artifact import write_artifact
-from models.calibrate import Calibration
 from models.dataset import TrainingTable
 from models.network import IntentNetwork, Shape
 

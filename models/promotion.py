@@ -1,17 +1,22 @@
-"""A champion enters the log: one control entry in each partition, so that a replay switches models where live did."""
+"""A champion, or a correction of what it says, enters the log: one control entry in each partition, so that a replay switches
+where live did."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import redis
 
 from lambent import keys
+from lambent.calibration import Calibration
 from lambent.cluster import connect
-from lambent.control import ModelEntry, encode_control
-from lambent.errors import StoreError
+from lambent.control import CalibrationEntry, ControlEntry, ModelEntry, encode_control
+from lambent.errors import ModelError, StoreError
 from lambent.settings import Settings
 from models.artifact import digest, read_description
+
+_FORM = 'Write {"scale": [1, …], "bias": [0, …]}, a number for each intent in the order of the taxonomy.'
 
 
 def announce(settings: Settings, version: int) -> int:
@@ -26,7 +31,30 @@ def announce(settings: Settings, version: int) -> int:
     """
     folder = artifact_folder(settings, version)
     read_description(folder)
-    entry = encode_control(ModelEntry(version, str(folder), digest(folder)))
+    entry = ModelEntry(version, str(folder), digest(folder))
+    return _append(settings, entry, f"Model {version}", f"lambent model promote {version}")
+
+
+def correct(settings: Settings, version: int, path: Path) -> int:
+    """Append a correction of what a version says, from a file ``{"scale": […], "bias": […]}``; to how many partitions.
+
+    Raises:
+        ModelError: the version's artifact is missing, or the file is no correction of it.
+        StoreError: the store cannot be reached, or was never made.
+    """
+    intents = len(read_description(artifact_folder(settings, version))["intents"])
+    try:
+        calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ModelError(f"{path}: not a calibration ({error}).", _FORM) from error
+    if not calibration.fits(intents):
+        raise ModelError(f"{path}: not a calibration of {intents} intents with scales above 0.", _FORM)
+    entry = CalibrationEntry(version, calibration)
+    return _append(settings, entry, f"The correction of model {version}", f"lambent model correct {version} {path}")
+
+
+def _append(settings: Settings, control: ControlEntry, what: str, command: str) -> int:
+    entry = encode_control(control)
     try:
         with connect(settings.store_url.get_secret_value()) as store:
             partitions = _partitions(store)
@@ -35,8 +63,7 @@ def announce(settings: Settings, version: int) -> int:
                 pipeline.xadd(keys.events(p), {"c": entry})
             pipeline.execute()
     except redis.RedisError as error:
-        remedy = f"When the store is up: lambent model promote {version}."
-        raise StoreError(f"Model {version} could not be announced: {error}.", remedy) from error
+        raise StoreError(f"{what} could not be announced: {error}.", f"When the store is up: {command}.") from error
     return partitions
 
 

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models.calibrate import Calibration, fit_calibration, log_loss
+from lambent.calibration import Calibration
+from models.calibrate import fit_calibration, log_loss
 from models.export import export
 from models.fit import Moments, Options, Trainer, fit, moments, prepare
 from models.horovod_runner import World, join_world

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibrate import log_softmax
+from lambent.calibration import log_softmax
 from models.resample import Resamples, Sampled
 
 Array = NDArray[Any]

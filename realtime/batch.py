@@ -95,7 +95,8 @@ class Gate:
 
     def take(self, batch: Batch, partition: int, start: bytes, control: Control, entries: Sequence[Entry]) -> None:
         """Add a partition's entries, up to its cut, to the batch."""
-        part = Slice(partition, start, entries[-1][0], control, control, len(entries))
+        stamped = control if control.features else msgspec.structs.replace(control, features=self._models.features.hash)
+        part = Slice(partition, start, entries[-1][0], control, stamped, len(entries))
         batch.slices[partition] = part
         for entry_id, kind, data in entries:
             if kind == EVENT:

@@ -84,6 +84,11 @@ class WorkerMetrics:
             "Users answered without their published profile, which is newer than the event or older than a reset, by batch.",
             registry=registry,
         )
+        self._restarted = Counter(
+            "lambent_worker_sessions_restarted",
+            "Sessions begun anew, since the model that they ran on is remembered no more.",
+            registry=registry,
+        )
         self._failures = Counter(
             "lambent_worker_model_failures", "Failures of models by kind.", ["kind"], registry=registry
         )
@@ -120,13 +125,14 @@ class WorkerMetrics:
         dead: int,
         unreadable: int,
         missed: int,
+        restarted: int = 0,
         rejected: Tally[str],
         answered_ms: list[int],
     ) -> None:
         """Count a batch that has just been committed; ``answered_ms`` are its intents' ingest times."""
         now_ms = time.time() * 1000
         self.tally.update(entries=entries, events=applied, late=late, duplicates=duplicates, dead=dead, batches=1)
-        self.tally.update(unreadable_profiles=unreadable, merge_misses=missed)
+        self.tally.update(unreadable_profiles=unreadable, merge_misses=missed, restarted=restarted)
         self.rejected_by.update(rejected)
         for counter, n in (
             (self._events, applied),
@@ -135,6 +141,7 @@ class WorkerMetrics:
             (self._dead, dead),
             (self._unreadable, unreadable),
             (self._missed, missed),
+            (self._restarted, restarted),
         ):
             counter.inc(n)
         for reason, n in rejected.items():
@@ -161,7 +168,17 @@ class WorkerMetrics:
         p50, p99 = np.percentile(latencies, [50, 99]).round(3).tolist()
         edges = [0.0, *UPPER_MS, max(float(latencies.max()), UPPER_MS[-1]) + 1]
         counts = np.histogram(latencies, edges)[0].tolist() if self.latencies_ms else [0] * (len(edges) - 1)
-        names = ("events", "duplicates", "late", "dead", "unreadable_profiles", "merge_misses", "fenced", "batches")
+        names = (
+            "events",
+            "duplicates",
+            "late",
+            "dead",
+            "unreadable_profiles",
+            "merge_misses",
+            "restarted",
+            "fenced",
+            "batches",
+        )
         return {
             **{name: self.tally[name] for name in names},
             "rejected": dict(self.rejected_by),

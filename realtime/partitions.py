@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 
 from lambent import keys
 from lambent.errors import StoreError
@@ -19,6 +20,8 @@ from realtime.stores import WorkerStore
 LEASE_MS = 3_000
 """How long a lease outlives its worker; it is renewed three times in that time."""
 
+LEAVE_S = 30.0
+"""So long a worker leaves a partition alone that is not for it."""
 HASTE = 10
 """So many times as often a worker looks while its share is not free yet."""
 
@@ -74,13 +77,16 @@ class Partitions:
         wanted: partitions that it may take.
         name: names the worker in its leases; without blanks.
         lease_ms: how long a lease outlives the worker; 0: work without leases, which the fence makes safe.
+        features: hash of the feature set that it computes; empty: any.
     """
 
     def __init__(
-        self, store: WorkerStore, partitions: int, wanted: Sequence[int], name: str, lease_ms: int = LEASE_MS
-    ) -> None:
+        self, store: WorkerStore, partitions: int, wanted: Sequence[int], name: str, lease_ms: int = LEASE_MS,
+        features: str = "",
+    ) -> None:  # fmt: skip
         self._store, self._partitions, self._wanted = store, partitions, tuple(wanted)
-        self._name, self._lease_ms = name, lease_ms
+        self._name, self._lease_ms, self._features = name, lease_ms, features
+        self._doubtful_at_s = dict.fromkeys(wanted, 0.0) if features else {}
         self._lease = Lease(store, name, lease_ms or LEASE_MS)
         self._leased: set[int] = set()
         self._due_s = 0.0
@@ -92,9 +98,10 @@ class Partitions:
         if now_s < self._due_s:
             return
         renewal_s = (self._lease_ms or LEASE_MS) / 3000
+        self._reconsider(now_s)
         settled = self._balance() if self._lease_ms else True
         self._due_s = now_s + (renewal_s if settled else renewal_s / HASTE)
-        missing = [p for p in (self._leased if self._lease_ms else self._wanted) if p not in self.held]
+        missing = [p for p in (self._leased if self._lease_ms else self._may_take()) if p not in self.held]
         self.load(missing)
         if taken := sum(p in self.held for p in missing):
             log.info(fields("partitions-taken", taken=taken, held=len(self.held)))
@@ -127,7 +134,20 @@ class Partitions:
         return wanted, {p: lease.decode() for p, lease in enumerate(leases) if lease}
 
     def _member(self) -> str:
-        return f"{self._name} {format_partitions(self._wanted)}"
+        return f"{self._name} {format_partitions(self._may_take())}"
+
+    def _may_take(self) -> list[int]:
+        return [p for p in self._wanted if p not in self._doubtful_at_s]
+
+    def _reconsider(self, now_s: float) -> None:
+        """Before it asks for them, look whether partitions are for this worker: at first all, then those that were not."""
+        due = [p for p, at_s in self._doubtful_at_s.items() if at_s <= now_s]
+        unfit = defaultdict[str, list[int]](list)
+        for p, at in zip(due, self._store.standing(due), strict=True):
+            del self._doubtful_at_s[p]
+            if (theirs := read_control(at.control).features) not in ("", self._features):
+                unfit[theirs].append(p)
+        self._leave(unfit)
 
     def _give_up(self, excess: Collection[int]) -> None:
         """Between batches: what was read ahead is forgotten, and whoever is next goes on from the position."""
@@ -147,16 +167,34 @@ class Partitions:
         Raises:
             StoreError: a stream has been trimmed beyond the position.
         """
-        rebuilt = 0
+        rebuilt, unfit = 0, defaultdict[str, list[int]](list)
         for p, at in zip(partitions, self._store.standing(partitions), strict=True):
             if at.position == ids.HELD:
                 rebuilt += 1
                 self.held.pop(p, None)
                 continue
             _refuse_gap(p, at.position, at.trimmed)
-            self.held[p] = Held(at.position, read_control(at.control))
+            control = read_control(at.control)
+            if self._features and control.features not in ("", self._features):
+                unfit[control.features].append(p)
+                continue
+            self.held[p] = Held(at.position, control)
+        self._leave(unfit)
         if rebuilt:
             log.info(fields("being-rebuilt", partitions=rebuilt))
+
+    def _leave(self, unfit: Mapping[str, list[int]]) -> None:
+        """Leave partitions whose records are of another feature set to workers that compute it, or to a rebuild."""
+        for features, own in unfit.items():
+            remedy = "They wait for a worker with those features; to go on with these, lambent rebuild."
+            log.error(
+                fields("other-features", partitions=len(own), theirs=features, ours=self._features, remedy=remedy)
+            )
+            self._doubtful_at_s |= dict.fromkeys(own, time.monotonic() + LEAVE_S)
+            if leased := self._leased & set(own):
+                self._lease.release([keys.lease(p) for p in leased])
+            for p in own:
+                self._drop(p)
 
     def reload(self) -> None:
         """Read again where all held partitions stand."""

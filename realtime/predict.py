@@ -7,16 +7,20 @@ import functools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from lambent.control import CatalogueEntry, ModelEntry, decode_control
+from lambent.calibration import Calibration
+from lambent.control import CalibrationEntry, CatalogueEntry, ModelEntry, PolicyEntry, decode_control
 from lambent.errors import ModelError, StoreError
 from lambent.events import Rejection
 from lambent.features import FeatureSet
 from lambent.fold import Steps
+from lambent.policy import Rule, problem_of
 from realtime.catalogues import Catalogues
 from realtime.logs import fields, get_logger
 from realtime.model import LiteRtModel, Model
@@ -38,15 +42,31 @@ class Control(msgspec.Struct, frozen=True):
     Attributes:
         models: the newest last; sessions that begin run on it.
         catalogue: what events are shown with; None: nothing is known.
+        rules: the policy; None: what is shipped.
+        calibrations: corrections of remembered models, one each at most.
+        features: hash of the feature set that the partition's live records are of; no entry sets it, but whoever writes the
+            first record, or makes all anew; empty: nobody yet.
     """
 
     models: tuple[ModelEntry, ...] = ()
     catalogue: CatalogueEntry | None = None
+    rules: tuple[Rule, ...] | None = None
+    calibrations: tuple[CalibrationEntry, ...] = ()
+    features: str = ""
 
     @property
     def newest(self) -> int:
         """Version that a session which begins now runs on; 0: none yet."""
         return self.models[-1].version if self.models else 0
+
+    @property
+    def remembered(self) -> frozenset[int]:
+        """Versions that sessions may run on."""
+        return frozenset(model.version for model in self.models)
+
+    def correction(self, version: int) -> Calibration | None:
+        """How what a version says is corrected; None: it is not."""
+        return next((one.calibration for one in self.calibrations if one.version == version), None)
 
 
 def read_control(data: bytes | None) -> Control:
@@ -95,11 +115,27 @@ class Models:
             return control, entry
         if isinstance(entry, CatalogueEntry):
             known = self.catalogues.get(entry) is not None
-            return (msgspec.structs.replace(control, catalogue=entry) if known else control), None
+            return (replace(control, catalogue=entry) if known else control), None
+        if isinstance(entry, PolicyEntry):
+            problem = problem_of(entry.rules, self.features.taxonomy)
+            return (control, Rejection("control", problem)) if problem else (replace(control, rules=entry.rules), None)
+        if isinstance(entry, CalibrationEntry):
+            return self._correct(control, entry)
         if self.get(entry) is None:
             return control, None
         others = tuple(one for one in control.models if one.version != entry.version)
-        return msgspec.structs.replace(control, models=(*others, entry)[-KEPT:]), None
+        models = (*others, entry)[-KEPT:]
+        kept = {one.version for one in models}
+        corrections = tuple(one for one in control.calibrations if one.version in kept)
+        return replace(control, models=models, calibrations=corrections), None
+
+    def _correct(self, control: Control, entry: CalibrationEntry) -> tuple[Control, Rejection | None]:
+        if entry.version not in control.remembered:
+            return control, Rejection("control", f"no model {entry.version} is remembered here")
+        if not entry.calibration.fits(len(self.features.taxonomy.intents)):
+            return control, Rejection("control", "the correction is not one of this taxonomy's intents")
+        others = tuple(one for one in control.calibrations if one.version != entry.version)
+        return replace(control, calibrations=(*others, entry)), None
 
     def get(self, entry: ModelEntry) -> Model | None:
         """The model of an entry, loaded at first use; None where it cannot be loaded, which is tried once."""
@@ -149,6 +185,11 @@ class Runs:
     version: NDArray[np.uint32]
     state: NDArray[np.float32]
 
+    @functools.cached_property
+    def distinct(self) -> list[Control]:
+        """The control states that there are."""
+        return list({id(one): one for one in self.controls}.values())
+
     def answer(self, wave: Steps) -> tuple[NDArray[np.float64], NDArray[np.uint32]]:
         """[m, intents] probabilities and [m] versions that spoke (0: base rates) for one wave."""
         if wave.starts.any():
@@ -183,8 +224,19 @@ class Runs:
         except Exception as error:
             self._failed(version, error)
             return False
-        self.state[users], probabilities[rows] = state, said
+        self.state[users], probabilities[rows] = state, self._corrected(said, version, users)
         return True
+
+    def _corrected(self, said: NDArray[np.float32], version: int, users: NDArray[np.int64]) -> NDArray[Any]:
+        """[m, intents] what a version says, by the corrections of the users' partitions."""
+        if not any(control.calibrations for control in self.distinct):
+            return said
+        found = [self.controls[user].correction(version) for user in users.tolist()]
+        corrected = said.astype(np.float64)
+        for one in set(found) - {None}:
+            rows = [row for row, own in enumerate(found) if own == one]
+            corrected[rows] = one.correct(said[rows])
+        return corrected
 
     def _model(self, version: int, user: int) -> Model | None:
         entries = (entry for entry in self.controls[user].models if entry.version == version)

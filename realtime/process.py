@@ -22,6 +22,9 @@ from realtime.predict import Control, Models, Runs
 from realtime.users import Users, duplicates, fold_state, read_users, remember, write_users
 from realtime.wording import Wording
 
+WORDINGS = 8
+"""Policies that are kept ready; partitions come to a new one one after the other."""
+
 Rows = NDArray[np.int64]
 log = get_logger("process")
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -37,6 +40,7 @@ class Outcome:
         applied, late, duplicates: how many events; the late ones are applied too.
         unreadable: how many users were answered without their profile, which this version cannot read.
         missed: the same where the profile is newer than the event, or older than a reset.
+        restarted: how many sessions began anew, since the model that they ran on is remembered no more.
     """
 
     records: dict[str, bytes] = dataclasses.field(default_factory=dict)
@@ -47,6 +51,7 @@ class Outcome:
     duplicates: int = 0
     unreadable: int = 0
     missed: int = 0
+    restarted: int = 0
 
 
 class Processor:
@@ -56,12 +61,13 @@ class Processor:
         features: the feature set.
         models: the loaded models.
         tile_ms: tile width.
-        rules: the policy; None: what is shipped.
+        rules: the policy until an entry sets another; None: what is shipped.
     """
 
     def __init__(self, features: FeatureSet, models: Models, tile_ms: int, rules: Sequence[Rule] | None = None) -> None:
         self.features, self.models, self.tile_ms = features, models, tile_ms
-        self._wording = Wording(features.taxonomy, rules_for(features.taxonomy) if rules is None else rules)
+        self._rules = rules_for(features.taxonomy) if rules is None else tuple(rules)
+        self._wordings: dict[tuple[Rule, ...], Wording] = {}
         self._told: set[str] = set()
 
     def run(self, batch: Batch, users: dict[str, int], values: Sequence[bytes | None], floor_ms: int) -> Outcome:
@@ -117,6 +123,7 @@ class Processor:
         fresh = np.flatnonzero(~duplicates(known.recent, user, encoded["id"]))
         state = fold_state(self.features, known)
         controls = _controls(batch, events, user, len(users))
+        forgotten = _begin_anew(known, controls, batch)
         user, kept = user[fresh], encoded[fresh]
         said = self._fold(state, known, controls, user, kept)
         outcome = Outcome(applied=len(fresh), late=int(kept["late"].sum()), duplicates=len(events) - len(fresh))
@@ -124,15 +131,38 @@ class Processor:
         records = write_users(self.features, known, state, self.tile_ms, floor_ms)
         names = list(users)
         outcome.unreadable, outcome.missed = len(known.unreadable), known.missed
+        outcome.restarted = _restarted(forgotten, kept, user) if forgotten.any() else 0
         self._tell(known.unreadable)
         outcome.records = {names[row]: records[row] for row in np.unique(user).tolist()}
         answered = np.flatnonzero(said.session_events)
         outcome.answered = [events[i] for i in fresh[answered].tolist()]
-        outcome.intents = self._wording.write(
-            outcome.answered, said.probabilities[answered], said.version[answered].tolist(),
-            said.session_events[answered].tolist(), known.cutoff_ms[user[answered]].tolist(),
-        )  # fmt: skip
+        outcome.intents = self._word(outcome.answered, said, answered, known.cutoff_ms[user[answered]], batch)
         return outcome
+
+    def _word(self, events: list[Admitted], said: Said, answered: Rows, cutoff_ms: Rows, batch: Batch) -> list[bytes]:
+        """Intents as JSON, by the policy of each partition."""
+        rules = {
+            p: self._rules if part.control.rules is None else part.control.rules for p, part in batch.slices.items()
+        }
+        each = [rules[one.partition] for one in events] if len(set(rules.values())) > 1 else []
+        intents = [b""] * len(events)
+        for policy in set(rules.values()):
+            rows = np.array([own == policy for own in each]).nonzero()[0] if each else np.arange(len(events))
+            of = answered[rows]
+            written = self._wording(policy).write(
+                [events[row] for row in rows.tolist()], said.probabilities[of], said.version[of].tolist(),
+                said.session_events[of].tolist(), cutoff_ms[rows].tolist(),
+            )  # fmt: skip
+            for row, intent in zip(rows.tolist(), written, strict=True):
+                intents[row] = intent
+        return intents
+
+    def _wording(self, rules: tuple[Rule, ...]) -> Wording:
+        if rules not in self._wordings:
+            self._wordings = {rules: Wording(self.features.taxonomy, rules)} | dict(
+                list(self._wordings.items())[:WORDINGS]
+            )
+        return self._wordings[rules]
 
     def _show_catalogue(self, encoded: Events, events: list[Admitted], batch: Batch) -> None:
         """Write into each event what the catalogue of its partition knows of its product and category."""
@@ -196,6 +226,25 @@ def _controls(batch: Batch, events: list[Admitted], user: Rows, users: int) -> l
     for row, one in zip(user.tolist(), events, strict=True):
         controls[row] = batch.slices[one.partition].control
     return controls
+
+
+def _begin_anew(known: Users, controls: list[Control], batch: Batch) -> NDArray[np.bool_]:
+    """[users] true where the session runs on a model that is remembered no more: its next event begins a session."""
+    versions = known.fixed["model"]
+    forgotten = np.zeros(len(versions), bool)
+    everywhere = frozenset[int].intersection(*(part.control.remembered for part in batch.slices.values()))
+    if not {0, *everywhere}.issuperset(np.unique(versions).tolist()):
+        pairs = zip(versions.tolist(), controls, strict=True)
+        forgotten[:] = [version > 0 and version not in control.remembered for version, control in pairs]
+        known.fixed["session"]["events"][forgotten] = 0
+    return forgotten
+
+
+def _restarted(forgotten: NDArray[np.bool_], events: Events, user: Rows) -> int:
+    """How many of those sessions would have gone on."""
+    rows = np.flatnonzero(~events["late"])
+    whose, first = np.unique(user[rows], return_index=True)
+    return int((forgotten[whose] & ~events["opens"][rows[first]]).sum())
 
 
 def commits_of(batch: Batch, outcome: Outcome) -> list[Commit]:

@@ -66,7 +66,9 @@ class Worker:
         self.models = Models(features, load)
         name = name or f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}"
         wanted = range(meta.partitions) if partitions is None else partitions
-        self.partitions = Partitions(store, meta.partitions, wanted, name, LEASE_MS if lease_ms is None else lease_ms)
+        self.partitions = Partitions(
+            store, meta.partitions, wanted, name, LEASE_MS if lease_ms is None else lease_ms, features.hash
+        )
         self._gate = Gate(features, self.models, meta.partitions)
         self._processor = Processor(features, self.models, meta.tile_ms)
         self._floor_ms, self._floor_due_s = meta.floor_ms, 0.0
@@ -171,6 +173,7 @@ class Worker:
             dead=sum(len(given_up) for given_up in batch.dead.values()),
             unreadable=outcome.unreadable,
             missed=outcome.missed,
+            restarted=outcome.restarted,
             rejected=batch.rejected,
             answered_ms=answered,
         )

@@ -32,7 +32,8 @@ in the setting [`taxonomy`](settings.md). This is the one that is shipped:
 
 ## Policy
 
-An action is named in an intent when the probability reaches the threshold.
+An action is named in an intent when the probability reaches the threshold. These rules are shipped; `lambent policy set FILE` puts
+those of a file in force, from its place in the log on: `[[rules]]`, each with `intent`, `threshold` and `action`.
 
 {table(("intent", "from", "action"), rules)}
 ## Traffic

@@ -140,7 +140,9 @@ class Answers:
             "event_ms": event.event_ms,
             "ingest_ms": answer.live.ingest_ms,
             "session_events": answer.session_events,
-            "actions": decide(self._rules, intent.probabilities),
+            "actions": decide(
+                self._rules if (set_by := answer.live.control.rules) is None else set_by, intent.probabilities
+            ),
         }
         for name, value in wanted.items():
             if getattr(intent, name) != value:

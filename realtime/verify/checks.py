@@ -80,7 +80,7 @@ class Verification:
         for check in (check_log(found), check_position(found), check_dead(found, walked), check_archive(found)):
             self.add(check)
         self.report.models_missing = tuple(map(str, sorted(self._loads.missing)))
-        if (there := read_control(found.control)) != walked.control:
+        if (there := msgspec.structs.replace(read_control(found.control), features="")) != walked.control:
             words = f"the control entries have set {walked.control}, and the worker remembers {there}"
             self.add([Difference("control", words, p)])
         self._users(p, walked.users, _by_user(found.intents()))

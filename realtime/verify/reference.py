@@ -195,7 +195,8 @@ class Reference:
 
     def _answer(self, left: Replayed, live: Live, seen: list[Seen], facts: Sequence[int]) -> None:
         number = left.answers[-1].session if left.answers else 0
-        if seen[-1].opens or not left.session:
+        forgotten = left.version > 0 and left.version not in live.control.remembered  # then the session begins anew
+        if seen[-1].opens or not left.session or forgotten:
             number += 1
             left.session = []
             self._begin(left, live, seen, facts)
@@ -220,7 +221,8 @@ class Reference:
         step_ids = np.array([oracle.ids(features, live.event)], np.int32)
         state, said = model.step(left.state[None], step_ids, floats)
         left.state = state[0]
-        return np.asarray(said[0], np.float64)
+        correction = live.control.correction(left.version)
+        return (correction.correct(said) if correction else np.asarray(said, np.float64))[0]
 
     def _say(
         self, left: Replayed, live: Live, said: NDArray[np.float64] | None, session: int, *, unknown: bool

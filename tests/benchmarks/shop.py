@@ -183,8 +183,8 @@ def export_model(folder: Path) -> Path:
 
 
 def _export(folder: Path) -> None:
+    from lambent.calibration import Calibration
     from models.artifact import write_artifact
-    from models.calibrate import Calibration
     from models.export import to_litert
     from models.network import IntentNetwork, Shape
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lambent.calibration import Calibration
 from lambent.errors import ModelError
 from lambent.records import STATE_WIDTH
 from models.artifact import GRAPH, Artifact, digest, read_description
-from models.calibrate import Calibration
 from models.dataset import Batch, Sessions, TrainingTable
 from tests.model_tables import FEATURES
 

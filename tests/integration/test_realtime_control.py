@@ -8,15 +8,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lambent import keys
-from lambent.control import ModelEntry
+from lambent import cli, keys
+from lambent.calibration import Calibration
+from lambent.control import CalibrationEntry, ModelEntry, PolicyEntry
 from lambent.errors import ModelError
 from lambent.events import Event
+from lambent.policy import Rule
+from models.artifact import write_artifact
+from models.commands import MODEL
+from models.promotion import artifact_folder
+from realtime import policy_command
+from realtime.archiver import Archiver
+from realtime.partitions import Partitions
 from realtime.predict import read_control
+from realtime.rebuild import rebuild
+from realtime.status import read_status
 from realtime.store import Store
 from tests.chaos.rig import FEATURES, Rig, make_rig
 from tests.stores import server, valkey  # noqa: F401
-from tests.valkey import Valkey
+from tests.valkey import Valkey, flush
 
 pytestmark = pytest.mark.integration
 USER = f"{7:022d}"
@@ -121,3 +131,154 @@ def test_the_actions_are_those_of_the_policy(rig: Rig) -> None:
     (intent,) = rig.said()
     assert intent.actions == ("recommend",)
     assert sorted(intent.probabilities) == sorted(FEATURES.taxonomy.intents)
+
+
+START_MS = 1_700_000_000_000
+
+
+def send(rig: Rig, *what: object) -> None:
+    """Control entries, and times of events after the start in ms, in this order."""
+    for one in what:
+        if isinstance(one, int):
+            rig.feed_now([view(len(rig.log), START_MS + one)])
+        else:
+            rig.store.publish_control(one, rig.meta.partitions)  # type: ignore[arg-type]
+
+
+def drained(rig: Rig, *, anew: bool):  # type: ignore[no-untyped-def]
+    """A worker that has worked off all; ``anew``: another one for each batch."""
+    worker = rig.worker(load=load)
+    while worker.turn(block_ms=0):
+        worker = rig.worker(Store(rig.url), load=load) if anew else worker
+    return worker
+
+
+EAGER, SHY = PolicyEntry((Rule("browse", 0.0, "wave"), Rule("purchase", 0.1, "offer"))), PolicyEntry(())
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_policy_takes_effect_at_its_place_in_the_log(rig: Rig, anew: bool) -> None:
+    send(rig, entry(3), 0, EAGER, 1, PolicyEntry((Rule("no-intent", 0.1, "x"),)), 2, SHY, 3)
+    worker = drained(rig, anew=anew)
+    assert [intent.actions for intent in rig.said()] == [("recommend",), ("wave", "offer"), ("wave", "offer"), ()]
+    if not anew:
+        assert worker.metrics.rejected_by["control"] == 2  # one that speaks of no intent of this taxonomy
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_correction_takes_effect_at_its_place_for_the_model_that_it_names_alone(rig: Rig, anew: bool) -> None:
+    double = Calibration((1.0, 1.0, 1.0, 1.0), (0.0, float(np.log(2)), 0.0, 0.0))
+    of_1, no_model = CalibrationEntry(1, double), CalibrationEntry(7, double)
+    back = CalibrationEntry(1, Calibration.identity(4))
+    send(rig, entry(1), 0, of_1, 1, no_model, entry(2), 2, GAP_MS + 2, back, GAP_MS + 3)
+    drained(rig, anew=anew)
+
+    def doubled(p: float) -> float:
+        return round(2 * p / (1 + p), 6)
+
+    assert heard(rig) == [
+        ("1", 0.101), ("1", doubled(0.102)), ("1", doubled(0.103)), ("2", 0.201), ("2", 0.202)
+    ]  # fmt: skip
+
+
+def test_a_correction_goes_with_its_model_when_that_is_remembered_no_more(rig: Rig) -> None:
+    send(rig, entry(1), CalibrationEntry(1, Calibration.identity(4)), entry(2), entry(3), 0)
+    drained(rig, anew=False)
+    p = keys.partition(USER, rig.meta.partitions)
+    assert [one.version for one in read_control(rig.store.call("GET", keys.control(p))).calibrations] == [1]
+    send(rig, entry(4), 1)
+    drained(rig, anew=False)
+    assert read_control(rig.store.call("GET", keys.control(p))).calibrations == ()
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_session_on_a_model_that_is_remembered_no_more_begins_anew_on_the_newest_and_is_counted(
+    rig: Rig, anew: bool
+) -> None:
+    send(rig, entry(1), 0, entry(2), entry(3), 1, entry(4), 2, 3)
+    worker = drained(rig, anew=anew)
+    assert heard(rig) == [("1", 0.101), ("1", 0.102), ("4", 0.401), ("4", 0.402)]
+    assert [intent.session_events for intent in rig.said()] == [1, 2, 1, 2]
+    if not anew:
+        assert worker.metrics.report()["restarted"] == 1
+    send(rig, entry(5), entry(6), entry(7), GAP_MS + 4)  # a session that opens anyhow is not begun anew
+    assert drained(rig, anew=False).metrics.report()["restarted"] == 0
+
+
+def test_a_partition_whose_records_are_of_other_features_is_left_to_those_who_compute_them(rig: Rig) -> None:
+    send(rig, entry(1), 0)
+    drained(rig, anew=False)
+    mine, other = (
+        Partitions(Store(rig.url), 2, range(2), name, 60_000, features)
+        for name, features in (("mine", FEATURES.hash), ("other", "f" * 16))
+    )
+    other.keep()
+    assert not other.held
+    mine.keep()
+    assert len(mine.held) == 2
+    assert read_status(rig.store, 2).workers == {"mine": 2, "other": 0}
+    mine._due_s = other._due_s = 0
+    other.keep()
+    mine.keep()
+    assert (len(mine.held), len(other.held)) == (2, 0)  # it asks for no share of what it leaves alone
+
+
+def test_the_command_sets_a_policy_and_shows_what_is_in_force(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "load_commands", lambda: {"policy": policy_command.COMMAND})
+    monkeypatch.setattr(cli, "load_settings", lambda: rig.settings)
+    path = tmp_path / "rules.toml"
+    path.write_text('[[rules]]\nintent = "purchase"\nthreshold = 0.15\naction = "nudge"\n')
+    assert cli.main(["policy", "set", str(path)]) == 0
+    drained(rig, anew=False)
+    capsys.readouterr()
+    assert cli.main(["policy", "show"]) == 0
+    assert capsys.readouterr().out == "in 2 partitions: 1 rules\n  purchase     from 0.15  nudge\n"
+    assert cli.main(["policy", "set"]) == 0
+    drained(rig, anew=False)
+    assert cli.main(["policy", "show"]) == 0
+    assert "offer-express-checkout" in capsys.readouterr().out
+    path.write_text(path.read_text().replace("purchase", "fly"))
+    assert cli.main(["policy", "set", str(path)]) == 2
+    assert "the intent 'fly' is none of" in capsys.readouterr().err
+    assert cli.main(["policy", "show", str(path)]) == 2
+
+
+def test_a_rebuild_of_a_lost_store_has_set_what_the_entries_set(rig: Rig, valkey: Valkey) -> None:  # noqa: F811
+    send(rig, entry(1), 0, EAGER, CalibrationEntry(1, Calibration((1.0,) * 4, (0.0, 0.5, 0.0, 0.0))), entry(2), 1)
+    drained(rig, anew=False)
+    Archiver(rig.store, rig.meta, rig.settings, name="archiver").round()
+    before, said = controls(rig), rig.said()
+    flush(valkey)
+    rig.store.create_meta(rig.meta.partitions, rig.meta.tile_ms)
+    rebuild(rig.store, rig.meta, rig.settings, FEATURES, load=load)
+    assert controls(rig) == before
+    send(rig, 2)
+    drained(rig, anew=False)
+    (after,) = rig.said()
+    assert (after.actions, after.model, after.session_events) == (said[-1].actions, "1", 3)
+
+
+def controls(rig: Rig) -> list[bytes]:
+    return [rig.store.call("GET", keys.control(p)) for p in range(rig.meta.partitions)]
+
+
+def test_the_command_sends_a_correction_of_a_version_and_refuses_what_is_none(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "load_commands", lambda: {"model": MODEL})
+    monkeypatch.setattr(cli, "load_settings", lambda: rig.settings)
+    write_artifact(artifact_folder(rig.settings, 1), b"graph", {"intents": FEATURES.taxonomy.intents})
+    path = tmp_path / "correction.json"
+    path.write_text('{"scale": [1, 1, 1, 1], "bias": [0, 0.5, 0, 0]}')
+    send(rig, entry(1))
+    assert cli.main(["model", "correct", "1", str(path)]) == 0
+    send(rig, 0)
+    drained(rig, anew=False)
+    assert heard(rig)[0][1] > 0.15  # 0.101 without it
+    for wrong in ('{"scale": [1], "bias": [0]}', '{"scale": [1, 1, 0, 1], "bias": [0, 0, 0, 0]}', "{"):
+        path.write_text(wrong)
+        assert cli.main(["model", "correct", "1", str(path)]) == 1
+        assert "not a calibration" in capsys.readouterr().err
+    assert cli.main(["model", "correct", "1"]) == 2

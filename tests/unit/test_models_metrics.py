@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lambent.calibration import Calibration
 from models import metrics
-from models.calibrate import Calibration, fit_calibration, log_loss
+from models.calibrate import fit_calibration, log_loss
 from models.gate import MARGIN_NATS, decide
 from models.ranking import rank
 from models.recalibration import fit, recalibrate, recalibrate_one
