@@ -38,7 +38,7 @@ def cache_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="lambent-"))
 
 
-def compiled(signature: Any, *, nogil: bool = False) -> Callable[[Callable[..., Any]], Any]:
+def compiled(signature: Any, *, nogil: bool = True) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function for one signature, or load what was compiled before; ``nogil``: others may run beside it."""
 
     def compile_or_load(function: Callable[..., Any]) -> Any:

@@ -74,7 +74,8 @@ def encode_events(events: Sequence[Event], ingest_ms: Sequence[int], taxonomy: T
     rows["id"] = [id_hash(event.id) for event in events]
     rows["type"] = [code[event.type] for event in events]
     for name in TEXT_FIELDS:
-        rows[name] = list(map(text_hash, map(operator.attrgetter(name), events)))
+        texts = map(operator.attrgetter(name), events)
+        rows[name] = [0 if text is None else zlib.crc32(text.encode()) or 1 for text in texts]  # ``text_hash``
     rows["price"] = [nan if event.price is None else event.price for event in events]
     rows["dwell_ms"] = [nan if event.dwell_ms is None else event.dwell_ms for event in events]
     return rows

@@ -93,6 +93,10 @@ def unpack_profiles(
     which_bytes = (bitmap_bytes + 7) // 8
     bitmap, marks = np.zeros(bitmap_bytes, np.uint8), np.zeros(len(parts), np.bool_)
     codes = np.zeros(_width(profiles), np.int64)
+    bits4, bits8 = np.zeros(1, np.int32), np.zeros(1, np.int64)
+    float4, float8 = bits4.view(np.float32), bits8.view(np.float64)
+    counts = profiles.count.shape[1]
+    others = counts + len(order)
     for u in range(len(ends)):
         at, end = begins[u], ends[u]
         if at + CLOCK_BYTES + which_bytes > end:
@@ -108,17 +112,30 @@ def unpack_profiles(
                 bitmap[b] = packed[at]
                 at += 1
         codes[:] = 0
+        profiles.count[u, :] = 0
+        profiles.decayed[u, :] = 0.0
         for k in range(len(parts)):
             other = parts[k, 3]
-            marks[k] = (bitmap[k >> 3] & (0x80 >> (k & 7)) != 0) != (other >= 0 and marks[other])
+            marks[k] = (bitmap[k >> 3] >> (7 - (k & 7)) & 1 != 0) != (other >= 0 and marks[other])
             if marks[k]:
-                if at + parts[k, 2] > end:
+                column, size = parts[k, 0], parts[k, 2]
+                if at + size > end:
                     return u
-                codes[parts[k, 0]] |= get(packed, at, parts[k, 2]) << parts[k, 1]
-                at += parts[k, 2]
+                value = get(packed, at, size)
+                at += size
+                if column < counts:  # most of what is there is a count or decayed: it is written at once
+                    profiles.count[u, column] |= value << parts[k, 1]
+                elif column >= others:
+                    codes[column] |= value << parts[k, 1]
+                elif double:
+                    bits8[0] = value
+                    profiles.decayed[u, order[column - counts]] = float8[0]
+                else:
+                    bits4[0] = (value << CUT_BITS) + ORIGIN
+                    profiles.decayed[u, order[column - counts]] = float4[0]
         if at != end:
             return u
-        _write(order, double, codes, profiles, u)
+        _write(codes, others, profiles, u)
     return len(ends)
 
 
@@ -178,26 +195,9 @@ def _read(order: Array, double: bool, profiles: Profiles, u: int, codes: Array) 
 
 
 @njit
-def _write(order: Array, double: bool, codes: Array, profiles: Profiles, u: int) -> None:
-    """Set profile u, whose clock is set, to what the codes say."""
-    bits4, bits8 = np.zeros(1, np.int32), np.zeros(1, np.int64)
-    float4, float8 = bits4.view(np.float32), bits8.view(np.float64)
+def _write(codes: Array, at: int, profiles: Profiles, u: int) -> None:
+    """Set profile u, whose clock is set, to what the codes from ``at`` on say: what is no count and does not decay."""
     clock_s, clock_min = profiles.clock_ms[u] // SECOND_MS, (profiles.clock_ms[u] - MIN_EVENT_MS) // MINUTE_MS
-    at = 0
-    for k in range(profiles.count.shape[1]):
-        profiles.count[u, k] = codes[at + k]
-    at += profiles.count.shape[1]
-    for k in range(len(order)):
-        code, column = codes[at + k], order[k]
-        if code == 0:
-            profiles.decayed[u, column] = 0.0
-        elif double:
-            bits8[0] = code
-            profiles.decayed[u, column] = float8[0]
-        else:
-            bits4[0] = (code << CUT_BITS) + ORIGIN
-            profiles.decayed[u, column] = float4[0]
-    at += len(order)
     for k in range(profiles.latest.shape[1]):
         code = codes[at + k]
         profiles.latest[u, k] = 0 if code == 0 else clock_s - (code - 1) & SECONDS
@@ -236,14 +236,40 @@ def _mask(size: int) -> int:
 @njit
 def put(packed: Array, at: int, value: int, size: int) -> None:
     """Write a whole number in so many bytes."""
-    for k in range(size):
-        packed[at + k] = value >> 8 * k & 0xFF
+    if size == 8:  # written out, these become one store
+        packed[at], packed[at + 1], packed[at + 2], packed[at + 3] = value, value >> 8, value >> 16, value >> 24
+        packed[at + 4], packed[at + 5], packed[at + 6], packed[at + 7] = (
+            value >> 32,
+            value >> 40,
+            value >> 48,
+            value >> 56,
+        )
+    elif size == 3:
+        packed[at], packed[at + 1], packed[at + 2] = value, value >> 8, value >> 16
+    else:
+        for k in range(size):
+            packed[at + k] = value >> 8 * k & 0xFF
 
 
 @njit
 def get(packed: Array, at: int, size: int) -> np.int64:
     """Read one."""
-    value = np.int64(0)
-    for k in range(size):
-        value |= np.int64(packed[at + k]) << 8 * k
+    if size == 8:  # written out, these become one load
+        low = _get4(packed, at)
+        value = low | _get4(packed, at + 4) << 32
+    elif size == 3:
+        value = np.int64(packed[at]) | np.int64(packed[at + 1]) << 8 | np.int64(packed[at + 2]) << 16
+    else:
+        value = np.int64(0)
+        for k in range(size):
+            value |= np.int64(packed[at + k]) << 8 * k
     return value
+
+
+@njit(inline="always")
+def _get4(packed: Array, at: int) -> np.int64:
+    low, high = (
+        np.int64(packed[at]) | np.int64(packed[at + 1]) << 8,
+        np.int64(packed[at + 2]) | np.int64(packed[at + 3]) << 8,
+    )
+    return low | high << 16
