@@ -1,4 +1,4 @@
-"""The training table as padded batches of sessions: Delta → Arrow → numpy → ``tf.data``, without a Java machine.
+"""The training table as packed batches of sessions: Delta → Arrow → numpy → ``tf.data``, without a Java machine.
 
 Every rank makes the same plan of *global* batches from the lengths and the seed alone, then keeps its rows of each, so
 that any number of ranks takes equally many steps through the same mathematics; a rank that a batch leaves without
@@ -38,20 +38,21 @@ Array = NDArray[Any]
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Sessions of one length class, padded at their ends.
+    """Sessions step by step: the first event of each, then the second of each that has one, and so on.
+
+    The longest session comes first, so that those that go on are always the first rows; nothing is padded.
 
     Attributes:
         profile: [n, profile features] float32.
-        ids: [n, T, ids] int32 and floats: [n, T, floats] float32; 0 where padded.
-        labels: [n, T] int32; 0 where padded.
-        mask: [n, T] float32: 1 for a step, 0 for padding.
+        alive: [T] int32: how many sessions have a step t.
+        ids: [events, ids] int32, floats: [events, floats] float32 and labels: [events] int32.
     """
 
     profile: Array
+    alive: Array
     ids: Array
     floats: Array
     labels: Array
-    mask: Array
 
     @property
     def arrays(self) -> tuple[Array, ...]:
@@ -76,21 +77,15 @@ class Sessions:
     user: Array = dataclasses.field(default_factory=lambda: np.zeros(0, object))
     start_ms: Array = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
 
-    def pad(self, rows: Array) -> Batch:
-        """The sessions ``rows`` [n] as a batch, as wide as the longest of them; no rows: one that is all padding."""
+    def pack(self, rows: Array) -> Batch:
+        """The sessions ``rows`` [n] as a batch, none included."""
+        rows = rows[np.argsort(-self.length[rows], kind="stable")]
         length = np.minimum(self.length[rows], MAX_STEPS)
-        if not len(rows):
-            rows, length = np.zeros(1, np.int64), np.zeros(1, np.int64)
-        steps = np.arange(max(int(length.max(initial=1)), 1))
-        inside = steps < length[:, None]  # [n, T]
-        at = np.where(inside, self.first[rows][:, None] + steps, 0)  # [n, T]
-        return Batch(
-            self.profile[rows],
-            np.where(inside[..., None], self.ids[at], 0),
-            np.where(inside[..., None], self.floats[at], np.float32(0)),
-            np.where(inside, self.labels[at], 0).astype(np.int32),
-            inside.astype(np.float32),
-        )
+        inside = np.arange(length.max(initial=0))[:, None] < length  # [T, n]
+        step, session = np.nonzero(inside)
+        at = self.first[rows][session] + step  # [events]
+        alive = inside.sum(1, dtype=np.int32)
+        return Batch(self.profile[rows], alive, self.ids[at], self.floats[at], self.labels[at].astype(np.int32))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +163,7 @@ class TrainingTable:
         )
 
     def batches(
-        self, split: str, size: int, *, seed: int | None = None, rank: int = 0, ranks: int = 1
+        self, split: str, size: int, *, seed: int | None = None, rank: int = 0, ranks: int = 1, skip: int = 0
     ) -> Iterator[Batch]:
         """This rank's part of each global batch.
 
@@ -177,15 +172,18 @@ class TrainingTable:
             size: sessions of a global batch.
             seed: shuffles; None keeps batches in order of length. Another seed each epoch.
             rank, ranks: which rows of a global batch are wanted: every ``ranks``-th.
+            skip: global batches that are passed over, being done with.
         """
         for number, sessions in enumerate(self.chunks(split)):
             rng = None if seed is None else np.random.default_rng([seed, number])
-            for rows in plan(sessions.length, size, rng):
-                yield sessions.pad(rows[rank::ranks])
+            planned = plan(sessions.length, size, rng)
+            for rows in planned[skip:]:
+                yield sessions.pack(rows[rank::ranks])
+            skip = max(skip - len(planned), 0)
 
 
 def plan(length: Array, size: int, rng: np.random.Generator | None) -> list[Array]:
-    """Rows of each global batch: sessions of like length together, so that little is padding.
+    """Rows of each global batch: sessions of like length together, so that a batch has few steps and each is wide.
 
     Args:
         length: [n] steps of each session.

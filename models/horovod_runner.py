@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,8 +20,11 @@ from numpy.typing import NDArray
 from lambent.errors import ModelError
 from lambent.settings import Settings
 from models.spark import slots
+from models.telling import RanksOutput
 
 START_TIMEOUT_S = 120
+STARTS = 4
+"""Starts of the ranks of one job, at most."""
 RANK_ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "-1",
     "HOROVOD_CYCLE_TIME": "0.5",  # milliseconds between looks for work; the steps here are short
@@ -41,8 +45,11 @@ class World(Protocol):
     def broadcast(self, variables: Sequence[Any]) -> None:
         """Give every rank the values that rank 0's TensorFlow variables have."""
 
-    def sum_tensors(self, tensors: Sequence[Any]) -> list[Any]:
-        """Sum each tensor over the ranks, all in one message; works inside ``tf.function``."""
+    def share(self, thing: Any) -> Any:
+        """Rank 0's ``thing``, on every rank; it is pickled."""
+
+    def sum_tensor(self, tensor: Any) -> Any:
+        """Sum a tensor over the ranks; works inside ``tf.function``."""
 
     def sum_array(self, array: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum an array over the ranks."""
@@ -57,9 +64,13 @@ class SingleProcess:
     def broadcast(self, variables: Sequence[Any]) -> None:
         """Nobody else is there."""
 
-    def sum_tensors(self, tensors: Sequence[Any]) -> list[Any]:
-        """The tensors."""
-        return list(tensors)
+    def share(self, thing: Any) -> Any:
+        """The thing."""
+        return thing
+
+    def sum_tensor(self, tensor: Any) -> Any:
+        """The tensor."""
+        return tensor
 
     def sum_array(self, array: NDArray[np.float64]) -> NDArray[np.float64]:
         """The array."""
@@ -81,9 +92,13 @@ class HorovodWorld:
         """See ``World``."""
         self._hvd.broadcast_variables(list(variables), root_rank=0)
 
-    def sum_tensors(self, tensors: Sequence[Any]) -> list[Any]:
+    def share(self, thing: Any) -> Any:
         """See ``World``."""
-        return list(self._hvd.grouped_allreduce(list(tensors), op=self._hvd.Sum))
+        return self._hvd.broadcast_object(thing, root_rank=0)
+
+    def sum_tensor(self, tensor: Any) -> Any:
+        """See ``World``."""
+        return self._hvd.allreduce(tensor, op=self._hvd.Sum)
 
     def sum_array(self, array: NDArray[np.float64]) -> NDArray[np.float64]:
         """See ``World``."""
@@ -102,26 +117,50 @@ def run_single(function: Callable[..., Any], arguments: tuple[Any, ...]) -> list
 
 
 def run_on_spark(
-    function: Callable[..., Any], arguments: tuple[Any, ...], processes: int, settings: Settings
+    function: Callable[..., Any], arguments: tuple[Any, ...], processes: int, settings: Settings, checkpoint: Path
 ) -> list[Any]:
     """Run ``function(*arguments)`` on as many Spark slots, as ranks of one Horovod job; returns each rank's result.
 
+    A rank that dies ends the others: none can go on without it. Then all are started again, a few times, and go on from
+    their checkpoint.
+
+    Args:
+        function: what each rank runs.
+        arguments: its arguments.
+        processes: how many ranks.
+        settings: say where Spark is.
+        checkpoint: the file that the ranks write as soon as they train. Those that never come so far are not started
+            again: it would end as the first time.
+
     Raises:
-        ModelError: the ranks did not start, or one of them failed.
+        ModelError: the ranks did not start, or failed again and again.
     """
+    with slots(processes, settings):
+        for left in reversed(range(STARTS)):
+            before = _changed_ns(checkpoint)
+            try:
+                return _run(function, arguments, processes)
+            except Exception as error:
+                cause = f"Training in {processes} processes failed: {error}"
+                if not left or _changed_ns(checkpoint) == before:
+                    raise ModelError(cause, "The ranks' traces are above.") from error
+                print(f"lambent: {cause}\nIt goes on from {checkpoint}.", file=sys.stderr)
+    raise AssertionError("unreachable")
+
+
+def _changed_ns(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def _run(function: Callable[..., Any], arguments: tuple[Any, ...], processes: int) -> list[Any]:
+    """One start of all ranks."""
     import horovod.spark
     from horovod.runner import launch
 
     # Horovod would import TensorFlow in one more process to ask it for Gloo: seconds. A rank without Gloo says so too.
     launch.gloo_built = lambda verbose=False: True
-    environment = {**os.environ, **RANK_ENVIRONMENT}
-    with slots(processes, settings):
-        try:
-            results: Sequence[Any] = horovod.spark.run(
-                function, args=arguments, num_proc=processes, use_gloo=True, env=environment,
-                start_timeout=START_TIMEOUT_S, verbose=0, stdout=sys.stderr, stderr=sys.stderr,
-            )  # fmt: skip
-        except Exception as error:
-            cause = f"Training in {processes} processes failed: {error}"
-            raise ModelError(cause, "The ranks' traces are above.") from error
+    results: Sequence[Any] = horovod.spark.run(
+        function, args=arguments, num_proc=processes, use_gloo=True, env={**os.environ, **RANK_ENVIRONMENT},
+        start_timeout=START_TIMEOUT_S, verbose=0, stdout=RanksOutput(), stderr=sys.stderr,
+    )  # fmt: skip
     return list(results)

@@ -5,8 +5,8 @@
     h_t      = GRU(x_t, h_{t-1})
     logits_t = U · relu(W · [h_t, x_t])
 
-GRU: Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder", EMNLP 2014. The event enters the head
-beside the state, so that what is plain from the event alone need not pass the gates.
+The GRU is ``recurrence.Recurrence``. The event enters the head beside the state, so that what is plain from the event
+alone need not pass the gates.
 
 Shapes: n sessions, T steps, D profile features, I ids, F floats, K intents, H the state's width.
 """
@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from lambent.features import EMBEDDED, FeatureSet
 from lambent.records import STATE_WIDTH
+from models.recurrence import Recurrence
 
 EMBEDDING_WIDTHS = {"category": 4, "brand": 2, "device": 2}
 """Floats an id becomes. Measured on simulated shops, wider tables (8, 6) validate no better, and a table of products
@@ -62,34 +63,6 @@ class Normal(keras.layers.Layer):
         return keras.ops.clip((x - self.mean) / self.std, -NORMAL_LIMIT, NORMAL_LIMIT)
 
 
-class Recurrence(keras.layers.Layer):
-    """A gated recurrent unit whose inputs enter for all steps at once, so that a loop over time holds little.
-
-    [z, r, c] = x · K + b,   [z', r', c'] = h · R + b'
-    h'        = σ(z + z') · h + (1 - σ(z + z')) · tanh(c + σ(r + r') · c')
-    """
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(name="recurrence")
-        glorot = keras.initializers.GlorotUniform(seed)
-        self.inputs = keras.layers.Dense(3 * STATE_WIDTH, kernel_initializer=glorot, name="inputs")
-        orthogonal = keras.initializers.Orthogonal(seed=seed)
-        self.recurrent = keras.layers.Dense(3 * STATE_WIDTH, kernel_initializer=orthogonal, name="recurrent")
-
-    def advance(self, state: Any, gates: Any) -> Any:
-        """[n, H] states and [n, 3H] gated inputs → [n, H] states."""
-        z, r, c = keras.ops.split(gates, 3, axis=-1)  # [n, 3H] → 3 × [n, H]
-        z_h, r_h, c_h = keras.ops.split(self.recurrent(state), 3, axis=-1)  # [n, H] → 3 × [n, H]
-        update = keras.ops.sigmoid(z + z_h)  # [n, H]
-        candidate = keras.ops.tanh(c + keras.ops.sigmoid(r + r_h) * c_h)  # [n, H]
-        return update * state + (1.0 - update) * candidate
-
-    def over(self, state: Any, x: Any) -> Any:
-        """[n, H] first states and [n, T, X] inputs → [n, T, H] states after each."""
-        gates = tf.transpose(self.inputs(x), (1, 0, 2))  # [n, T, X] → [T, n, 3H]
-        return tf.transpose(tf.scan(self.advance, gates, state), (1, 0, 2))  # [T, n, H] → [n, T, H]
-
-
 class IntentNetwork(keras.Model):
     """``start`` and ``step`` as they are served, and ``call``, which is both over whole sessions at once.
 
@@ -119,7 +92,8 @@ class IntentNetwork(keras.Model):
     def _build_all(self) -> None:
         """Make every weight now, in one order on all ranks."""
         s = self.shape_of
-        self(np.zeros((1, s.profile), "f4"), np.zeros((1, 1, s.ids), "i4"), np.zeros((1, 1, s.floats), "f4"))
+        state = self.start(np.zeros((1, s.profile), "f4"))
+        self.step(state, np.zeros((1, s.ids), "i4"), np.zeros((1, s.floats), "f4"))
 
     def start(self, profile: Any) -> Any:
         """[n, D] profiles → [n, H] states before the first event."""
@@ -128,14 +102,14 @@ class IntentNetwork(keras.Model):
     def step(self, state: Any, ids: Any, floats: Any) -> tuple[Any, Any]:
         """[n, H] states and one event each ([n, I], [n, F]) → [n, H] states and [n, K] logits."""
         x = self.event(ids, floats)  # [n, X]
-        state = self.recurrence.advance(state, self.recurrence.inputs(x))  # [n, H], [n, X] → [n, H]
+        state = self.recurrence.advance(state, x)  # [n, H], [n, X] → [n, H]
         return state, self.logits(state, x)  # [n, K]
 
-    def call(self, profile: Any, ids: Any, floats: Any) -> Any:
-        """Whole sessions: [n, D], [n, T, I], [n, T, F] → [n, T, K] logits. What follows the padding's start is void."""
-        x = self.event(ids, floats)  # [n, T, X]
-        states = self.recurrence.over(self.start(profile), x)  # [n, H], [n, T, X] → [n, T, H]
-        return self.logits(states, x)  # [n, T, K]
+    def call(self, profile: Any, alive: Any, ids: Any, floats: Any) -> Any:
+        """Packed sessions: [n, D], [T], [events, I], [events, F] → [events, K] logits."""
+        x = self.event(ids, floats)  # [events, X]
+        states = self.recurrence.over(self.start(profile), x, alive)  # [n, H], [events, X], [T] → [events, H]
+        return self.logits(states, x)  # [events, K]
 
     def event(self, ids: Any, floats: Any) -> Any:
         """[…, I], […, F] → […, X] one event as the cell sees it."""
@@ -150,25 +124,19 @@ class IntentNetwork(keras.Model):
 
 
 def batch_signature(shape: Shape) -> list[Any]:
-    """What a traced function takes of a batch: profile, ids, floats, labels, mask, for any n and T; one trace does."""
+    """What a traced function takes of a batch: profile, alive, ids, floats, labels, of any size; one trace does."""
     return [
         tf.TensorSpec((None, shape.profile), tf.float32),
-        tf.TensorSpec((None, None, shape.ids), tf.int32),
-        tf.TensorSpec((None, None, shape.floats), tf.float32),
-        tf.TensorSpec((None, None), tf.int32),
-        tf.TensorSpec((None, None), tf.float32),
+        tf.TensorSpec((None,), tf.int32),
+        tf.TensorSpec((None, shape.ids), tf.int32),
+        tf.TensorSpec((None, shape.floats), tf.float32),
+        tf.TensorSpec((None,), tf.int32),
     ]
 
 
-def loss_sum(logits: Any, labels: Any, mask: Any) -> Any:
-    """Sum of the cross-entropy over the steps of a batch, natural logarithm.
-
-    Args:
-        logits: [n, T, K] float32.
-        labels: [n, T] int32.
-        mask: [n, T] float32; 0 for padding, which adds nothing.
-    """
-    return tf.reduce_sum(mask * tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+def loss_sum(logits: Any, labels: Any) -> Any:
+    """Sum of the cross-entropy over events, natural logarithm; [events, K] float32, [events] int32."""
+    return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
 
 
 def _small(seed: int) -> Any:

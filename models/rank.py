@@ -13,10 +13,14 @@ import tensorflow as tf
 
 from lambent.calibration import Calibration
 from models.calibrate import fit_calibration, log_loss
+from models.checkpoint import Checkpoint
 from models.export import export
-from models.fit import Moments, Options, Trainer, fit, moments, prepare
+from models.fit import fit
 from models.horovod_runner import World, join_world
+from models.moments import Moments, moments, prepare
 from models.network import IntentNetwork, Shape, batch_signature
+from models.telling import Quiet, Teller
+from models.trainer import SCORED_SESSIONS, Options, Trainer
 
 if TYPE_CHECKING:
     from models.dataset import TrainingTable
@@ -29,13 +33,16 @@ def run(job: Job) -> dict[str, Any] | None:
     set_up(options.seed)
     started = time.monotonic()
     trainer, found = prepared(job, world, options)
-    figures = fit(trainer, job.table, job.log if world.rank == 0 else None)
+    checkpoint = Checkpoint(job.checkpoint, [job.table, job.features.hash, options, world.size])
+    told = Teller(job.log, found.events) if world.rank == 0 else Quiet()
+    figures = fit(trainer, job.table, told, checkpoint)
     if world.rank != 0:
         return None
     fitted = time.monotonic()
     calibration, gained = calibrated(trainer.average, job.table)
     train = {**dataclasses.asdict(options), "processes": world.size, **figures}
     sha256 = export(job.staging, trainer.average, calibration, job.features, job.table, train)
+    checkpoint.remove()
     return {
         **figures,
         **gained,
@@ -63,17 +70,16 @@ def prepared(job: Job, world: World, options: Options) -> tuple[Trainer, Moments
     """A trainer that is ready to fit, and what the training split says."""
     shape = Shape.of(job.features)
     found = moments(job.table, shape.intents, options.batch * world.size, world)
-    return Trainer(world, prepare(shape, found, options), options, found.steps), found
+    return Trainer(world, prepare(shape, found, options.seed), options, found.steps), found
 
 
 def predictions(network: IntentNetwork, table: TrainingTable, split: str) -> tuple[Any, Any]:
     """[events, K] logits and [events] labels of a split."""
     logits, labels = [np.zeros((0, network.shape_of.intents), np.float32)], [np.zeros(0, np.int32)]
-    predict = tf.function(network.call, input_signature=batch_signature(network.shape_of)[:3])
-    for batch in table.batches(split, 1_024):
-        inside = batch.mask > 0
-        logits.append(predict(batch.profile, batch.ids, batch.floats).numpy()[inside])
-        labels.append(batch.labels[inside])
+    predict = tf.function(network.call, input_signature=batch_signature(network.shape_of)[:-1])
+    for batch in table.batches(split, SCORED_SESSIONS):
+        logits.append(predict(*batch.arrays[:-1]).numpy())
+        labels.append(batch.labels)
     return np.concatenate(logits), np.concatenate(labels)
 
 

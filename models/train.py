@@ -23,6 +23,9 @@ from models.dataset import TrainingTable
 from models.horovod_runner import run_on_spark, run_single
 from models.jobs import run_job, train_arguments
 
+CHECKPOINT = "train.checkpoint.npz"
+"""Name of the checkpoint among the artifacts."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -34,6 +37,7 @@ class Job:
         options: overrides of ``fit.Options``, by name.
         staging: where rank 0 writes the artifact.
         log: JSON lines, one an epoch.
+        checkpoint: where rank 0 keeps how far it is; all machines that it may run on see it.
     """
 
     table: TrainingTable
@@ -41,6 +45,7 @@ class Job:
     options: dict[str, Any]
     staging: Path
     log: Path
+    checkpoint: Path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,9 +65,10 @@ def train(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     job = Job(
         TrainingTable.open(settings, features), features, options,
         settings.artifacts_root / STAGING, settings.root / "reports" / "train.jsonl",
+        settings.artifacts_root / CHECKPOINT,
     )  # fmt: skip
     if arguments.processes > 1:
-        result = run_on_spark(run_rank, (job,), arguments.processes, settings)[0]
+        result = run_on_spark(run_rank, (job,), arguments.processes, settings, job.checkpoint)[0]
     else:
         result = run_single(run_rank, (job,))[0]
     seconds = time.monotonic() - started

@@ -1,4 +1,4 @@
-"""The network: one pass over padded sessions is the steps one by one, and the exported graph is the same again."""
+"""The network: one pass over packed sessions is the steps one by one, and the exported graph is the same again."""
 
 from __future__ import annotations
 
@@ -51,60 +51,87 @@ def folder(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def random_batch(sessions: int, longest: int, seed: int = 1) -> Batch:
+def random_sessions(sessions: int, longest: int, seed: int = 1) -> Sessions:
     rng = np.random.default_rng(seed)
     length = rng.integers(1, longest + 1, sessions)
     length[0] = longest
-    mask = (np.arange(longest) < length[:, None]).astype(np.float32)
+    events = int(length.sum())
     rows = [len(FEATURES.taxonomy.types), 4_096, 2_048, 8_192, 16]
-    ids = np.stack([rng.integers(0, n, mask.shape) for n in rows], axis=-1).astype(np.int32)
-    floats = rng.normal(0, 1, (*mask.shape, WIDTHS[2])).astype(np.float32)
+    ids = np.stack([rng.integers(0, n, events) for n in rows], axis=-1).astype(np.int32)
+    floats = rng.normal(0, 1, (events, WIDTHS[2])).astype(np.float32)
     profile = rng.normal(0, 1, (sessions, WIDTHS[0])).astype(np.float32)
-    inside = mask.astype(bool)
-    labels = np.where(inside, rng.integers(0, 4, mask.shape), 0).astype(np.int32)
-    return Batch(profile, np.where(inside[..., None], ids, 0), np.where(inside[..., None], floats, 0), labels, mask)
+    labels = rng.integers(0, 4, events).astype(np.int8)
+    return Sessions(profile, length, np.cumsum(length) - length, ids, floats, labels)
 
 
-def flat(batch: Batch) -> Sessions:
-    """The same sessions without padding."""
-    inside = batch.mask > 0
-    length = inside.sum(axis=1)
-    first = np.cumsum(length) - length
-    return Sessions(batch.profile, length, first, batch.ids[inside], batch.floats[inside], batch.labels[inside])
+def random_batch(sessions: int, longest: int, seed: int = 1) -> Batch:
+    return random_sessions(sessions, longest, seed).pack(np.arange(sessions))
 
 
-def test_one_pass_over_padded_sessions_equals_the_steps_one_by_one(network: Any) -> None:
+def called(network: Any, batch: Batch) -> Any:
+    """[events, K] logits."""
+    import tensorflow as tf
+
+    return tf.function(network.call)(*map(tf.constant, batch.arrays[:-1]))
+
+
+def step_by_step(network: Any, batch: Batch) -> Any:
+    """The same by ``step`` alone, as live."""
+    import tensorflow as tf
+
+    state, logits = network.start(batch.profile), []
+    ends = np.cumsum(batch.alive)
+    for alive, end in zip(batch.alive, ends, strict=True):
+        rows = slice(end - alive, end)
+        state, said = network.step(state[:alive], batch.ids[rows], batch.floats[rows])
+        logits.append(said)
+    return tf.concat(logits, 0)
+
+
+def test_one_pass_over_packed_sessions_equals_the_steps_one_by_one(network: Any) -> None:
     batch = random_batch(sessions=6, longest=9)
-    whole = network(batch.profile, batch.ids, batch.floats).numpy()
-    state = network.start(batch.profile)
-    for t in range(9):
-        state, logits = network.step(state, batch.ids[:, t], batch.floats[:, t])
-        alive = batch.mask[:, t] > 0
-        np.testing.assert_allclose(logits.numpy()[alive], whole[alive, t], atol=1e-5)
+    np.testing.assert_allclose(called(network, batch), step_by_step(network, batch), atol=1e-5)
 
 
-def test_padding_never_changes_the_loss(network: Any) -> None:
+@pytest.mark.parametrize("longest", [1, 9])
+def test_the_gradient_that_is_written_out_is_that_of_the_steps_one_by_one(network: Any, longest: int) -> None:
+    import tensorflow as tf
+
     from models.network import loss_sum
 
-    batch = random_batch(sessions=6, longest=9)
-    rng = np.random.default_rng(2)
-    wider = [np.pad(a, [(0, 0), (0, 5), (0, 0)]) for a in (batch.ids, batch.floats)]
-    garbage = np.where(np.pad(batch.mask, [(0, 0), (0, 5)])[..., None] > 0, wider[1], rng.normal(0, 9, wider[1].shape))
-    labels, mask = (np.pad(a, [(0, 0), (0, 5)]) for a in (batch.labels, batch.mask))
-    short = loss_sum(network(batch.profile, batch.ids, batch.floats), batch.labels, batch.mask)
-    long = loss_sum(network(batch.profile, wider[0], garbage.astype("f4")), labels, mask)
-    assert float(long) == pytest.approx(float(short), rel=1e-6)
+    batch = random_batch(sessions=6, longest=longest)
+    weights = [v.value for v in network.trainable_variables]
+    found = []
+    for forward in (called, step_by_step):
+        with tf.GradientTape() as tape:
+            loss = loss_sum(forward(network, batch), batch.labels.astype(np.int32))
+        found.append([tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, weights)])
+    for packed, stepped in zip(*found, strict=True):
+        np.testing.assert_allclose(packed, stepped, atol=1e-4 * max(1.0, np.abs(stepped).max()))
+
+
+def test_a_batch_without_events_has_no_loss_and_moves_nothing(network: Any) -> None:
+    import tensorflow as tf
+
+    from models.network import loss_sum
+
+    batch = random_sessions(sessions=2, longest=3).pack(np.zeros(0, np.int64))
+    weights = [v.value for v in network.trainable_variables]
+    with tf.GradientTape() as tape:
+        loss = loss_sum(called(network, batch), batch.labels)
+    assert float(loss) == 0.0
+    assert called(network, batch).shape == (0, 4)
+    for gradient in tape.gradient(loss, weights):
+        assert not np.any(tf.convert_to_tensor(gradient))
 
 
 def test_the_loss_is_the_cross_entropy_of_the_labels(network: Any) -> None:
     from models.network import loss_sum
 
     batch = random_batch(sessions=3, longest=4)
-    logits = network(batch.profile, batch.ids, batch.floats).numpy()
-    inside = batch.mask > 0
-    chosen = np.take_along_axis(np.exp(logits) / np.exp(logits).sum(-1, keepdims=True), batch.labels[..., None], -1)
-    wanted = -np.log(chosen[inside]).sum()
-    assert float(loss_sum(logits, batch.labels, batch.mask)) == pytest.approx(wanted, rel=1e-5)
+    logits = called(network, batch).numpy()
+    chosen = np.take_along_axis(np.exp(logits) / np.exp(logits).sum(-1, keepdims=True), batch.labels[:, None], -1)
+    assert float(loss_sum(logits, batch.labels)) == pytest.approx(-np.log(chosen).sum(), rel=1e-5)
 
 
 def test_the_same_seed_gives_the_same_first_weights(network: Any) -> None:
@@ -113,16 +140,35 @@ def test_the_same_seed_gives_the_same_first_weights(network: Any) -> None:
     assert any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_the_exported_graph_equals_the_network_over_a_thousand_steps_of_carried_state(
+def test_the_exported_graph_equals_the_network_over_ten_thousand_steps_of_carried_state(
     network: Any, folder: Path
 ) -> None:
+    import tensorflow as tf
+
     artifact = Artifact(folder, FEATURES)
-    batch = random_batch(sessions=4, longest=1_000)
-    whole = network(batch.profile, batch.ids, batch.floats).numpy()
-    inside = batch.mask > 0
-    served = artifact.sessions(flat(batch))
-    np.testing.assert_allclose(served, CALIBRATION.apply(whole[inside]), atol=1e-5)
+    batch = random_batch(sessions=1, longest=1)
+    many = random_sessions(sessions=1, longest=10_000, seed=5)
+    state, states = artifact.start(batch.profile), []
+    served = np.zeros((10_000, 4), np.float32)
+    for t in range(10_000):
+        state, served[t] = artifact.step(state, many.ids[t : t + 1], many.floats[t : t + 1])
+        states.append(state[0])
+    packed = batch.profile, np.ones(10_000, np.int32), many.ids, many.floats
+    logits = tf.function(network.call)(*map(tf.constant, packed)).numpy()
+    np.testing.assert_allclose(served, CALIBRATION.apply(logits), atol=1e-5)
     np.testing.assert_allclose(served.sum(-1), 1.0, atol=1e-5)
+    assert np.ptp(states, axis=0).min() > 0.1  # no unit has come to rest
+
+
+def test_sessions_that_are_scored_together_are_scored_as_each_alone(folder: Path) -> None:
+    artifact = Artifact(folder, FEATURES)
+    sessions = random_sessions(sessions=5, longest=7)
+    together = artifact.sessions(sessions)
+    for number, (first, length) in enumerate(zip(sessions.first, sessions.length, strict=True)):
+        state = artifact.start(sessions.profile[number : number + 1])
+        for at in range(first, first + length):
+            state, alone = artifact.step(state, sessions.ids[at : at + 1], sessions.floats[at : at + 1])
+            np.testing.assert_allclose(together[at], alone[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("n", [1, 3, 64])
@@ -131,7 +177,7 @@ def test_the_exported_graph_takes_any_number_of_rows(network: Any, folder: Path,
     batch = random_batch(sessions=n, longest=1)
     state = artifact.start(batch.profile)
     np.testing.assert_allclose(state, network.start(batch.profile).numpy(), atol=1e-5)
-    state, probabilities = artifact.step(state, batch.ids[:, 0], batch.floats[:, 0])
+    state, probabilities = artifact.step(state, batch.ids, batch.floats)
     assert state.shape == (n, STATE_WIDTH) and state.dtype == np.float32
     assert probabilities.shape == (n, 4) and probabilities.dtype == np.float32
 

@@ -34,7 +34,13 @@ def table(settings: Settings) -> TrainingTable:
 
 def _keys(batches: list[dataset.Batch]) -> list[bytes]:
     """What tells one session from another: its floats."""
-    return [b.floats[i][b.mask[i] > 0].tobytes() for b in batches for i in range(len(b.mask)) if b.mask[i].any()]
+    return [_floats(batch, number).tobytes() for batch in batches for number in range(len(batch.profile))]
+
+
+def _floats(batch: dataset.Batch, number: int) -> np.ndarray:
+    """[steps, floats] of one session of a batch: a row of each step that it has."""
+    firsts = np.cumsum(batch.alive) - batch.alive
+    return batch.floats[firsts[batch.alive > number] + number]
 
 
 def test_a_pass_gives_each_session_of_the_split_once(table: TrainingTable, rows: pa.Table) -> None:
@@ -49,8 +55,8 @@ def test_a_pass_gives_each_session_of_the_split_once(table: TrainingTable, rows:
 def test_labels_and_steps_of_a_batch_are_those_of_the_table(table: TrainingTable, rows: pa.Table) -> None:
     train = rows.filter(pa.compute.equal(rows["split"], "train"))
     batches = list(table.batches("train", 32, seed=1))
-    assert sum(int(b.mask.sum()) for b in batches) == sum(min(n, MAX_STEPS) for n in train["length"].to_pylist())
-    labels = np.concatenate([b.labels[b.mask > 0] for b in batches])
+    assert sum(int(b.alive.sum()) for b in batches) == sum(min(n, MAX_STEPS) for n in train["length"].to_pylist())
+    labels = np.concatenate([b.labels for b in batches])
     wanted = np.concatenate([np.array(one[:MAX_STEPS]) for one in train["labels"].to_pylist()])
     assert np.bincount(labels, minlength=4).tolist() == np.bincount(wanted, minlength=4).tolist()
 
@@ -67,6 +73,16 @@ def test_the_same_seed_gives_the_same_batches_and_another_seed_others(table: Tra
     first, again, other = (_keys(list(table.batches("train", 32, seed=seed))) for seed in (1, 1, 2))
     assert first == again
     assert first != other
+
+
+@pytest.mark.parametrize("skip", [0, 3, 7, 1_000])
+def test_batches_that_are_done_with_are_passed_over(
+    table: TrainingTable, monkeypatch: pytest.MonkeyPatch, skip: int
+) -> None:
+    monkeypatch.setattr(dataset, "CHUNK_SESSIONS", 100)
+    monkeypatch.setattr(dataset, "READ_SESSIONS", 50)
+    whole = list(table.batches("train", 32, seed=1))
+    assert _keys(list(table.batches("train", 32, seed=1, skip=skip))) == _keys(whole[skip:])
 
 
 def test_memory_holds_a_chunk_however_many_sessions_there_are(
@@ -88,23 +104,31 @@ def test_sessions_of_a_batch_are_of_like_length() -> None:
     assert sorted(np.concatenate(batches).tolist()) == list(range(1_000))
 
 
-def test_a_rank_without_rows_gets_a_batch_that_is_all_padding() -> None:
-    one = np.ones((1, 3), np.float32)
-    sessions = Sessions(
-        one, np.array([2]), np.array([0]), np.ones((2, 5), np.int32), np.ones((2, 4), np.float32), np.ones(2, np.int8)
-    )
-    empty = sessions.pad(np.zeros(0, np.int64))
-    assert empty.mask.sum() == 0 and empty.profile.shape == (1, 3) and empty.ids.shape == (1, 1, 5)
+def sessions_of(length: list[int]) -> Sessions:
+    """Sessions whose events are numbered from 0 on, one after the other."""
+    n, events = np.array(length), np.arange(sum(length))
+    return Sessions(
+        np.arange(len(n), dtype=np.float32)[:, None], n, np.cumsum(n) - n, events[:, None].astype(np.int32),
+        events[:, None].astype(np.float32), (events % 4).astype(np.int8),
+    )  # fmt: skip
+
+
+def test_a_batch_holds_step_after_step_and_the_longest_session_first() -> None:
+    batch = sessions_of([1, 3, 2]).pack(np.array([0, 1, 2]))
+    assert batch.profile[:, 0].tolist() == [1, 2, 0]
+    assert batch.alive.tolist() == [3, 2, 1]
+    assert batch.floats[:, 0].tolist() == [1, 4, 0, 2, 5, 3]
+    assert batch.ids[:, 0].tolist() == [1, 4, 0, 2, 5, 3] and batch.labels.tolist() == [1, 0, 0, 2, 1, 3]
+
+
+def test_a_rank_without_rows_gets_a_batch_without_events() -> None:
+    empty = sessions_of([2]).pack(np.zeros(0, np.int64))
+    assert [array.shape for array in empty.arrays] == [(0, 1), (0,), (0, 1), (0, 1), (0,)]
 
 
 def test_a_session_beyond_the_limit_keeps_its_first_steps() -> None:
-    n = MAX_STEPS + 10
-    sessions = Sessions(
-        np.ones((1, 3), np.float32), np.array([n]), np.array([0]), np.ones((n, 5), np.int32),
-        np.arange(n, dtype=np.float32)[:, None], np.ones(n, np.int8),
-    )  # fmt: skip
-    batch = sessions.pad(np.array([0]))
-    assert batch.floats[0, :, 0].tolist() == list(range(MAX_STEPS))
+    batch = sessions_of([MAX_STEPS + 10]).pack(np.array([0]))
+    assert batch.floats[:, 0].tolist() == list(range(MAX_STEPS))
 
 
 def test_the_snapshot_comes_from_the_jobs_commit(table: TrainingTable) -> None:
