@@ -92,6 +92,30 @@ def recent_ids_forgotten(rig: Rig) -> None:
     change_record(rig, change)
 
 
+@damage("last events: what the event .* did to the intent is not what it has to be")
+def what_an_event_did_changed(rig: Rig) -> None:
+    def change(records: Any) -> None:
+        records.last.values["change"][-1] *= -1
+
+    change_record(rig, change)
+
+
+@damage("last events: there are .*, and have to be")
+def last_events_forgotten(rig: Rig) -> None:
+    def change(records: Any) -> None:
+        records.last = Ragged(own := records.last.of(0)[1:], np.array([len(own)]))
+
+    change_record(rig, change)
+
+
+@damage("model: the last answer is")
+def the_last_answer_changed(rig: Rig) -> None:
+    def change(records: Any) -> None:
+        records.fixed["said"] += 0.01
+
+    change_record(rig, change)
+
+
 @damage("tiles: the one that starts at .* is missing")
 def a_tile_lost(rig: Rig) -> None:
     def change(records: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
-from pathlib import Path
 
 from lambent import keys
 from lambent.control import ControlEntry, encode_control
@@ -74,7 +73,7 @@ class Run:
         """A round of the archiver."""
         Archiver(self.rig.store, self.rig.meta, self.rig.settings, name="archiver").round()
 
-    def verify(self, sent: Path | None = None) -> Report:
+    def verify(self, sent: list[Sent] | None = None) -> Report:
         """What the oracle says."""
         rig, meta = self.rig, self.rig.store.meta()
         assert meta is not None

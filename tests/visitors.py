@@ -65,12 +65,14 @@ class Visitors:
         rng: decides everything.
         at_ms: the visitors' clock.
         users: how many there are.
+        copies: a copy is of one of so many last events.
         sent: what was made, without copies.
     """
 
     rng: random.Random
     at_ms: int
     users: int = 8
+    copies: int = 30
     sent: list[Event] = dataclasses.field(default_factory=list)
 
     def events(self, count: int) -> list[Event]:
@@ -80,7 +82,7 @@ class Visitors:
     def _next(self) -> Event:
         rng = self.rng
         if self.sent and rng.random() < 0.11:
-            return rng.choice(self.sent[-30:])
+            return rng.choice(self.sent[-self.copies :])
         self.at_ms += rng.randrange(3 * MINUTE_MS)
         number = len(self.sent)
         back_ms = rng.choices([0, rng.randrange(120 * MINUTE_MS), YEARS_MS], [80, 17, 3])[0] if number > 2 else YEARS_MS

@@ -124,7 +124,8 @@ class Verification:
         record, left_ms, newest = kept
         for words, entry in judged.wrong:
             yield Difference("intent", words, p, user, entry.decode())
-        for what, words in self._records.compare(record, left_ms, expected, proven=judged.proven):
+        whole = not judged.unproven
+        for what, words in self._records.compare(record, left_ms, expected, proven=judged.proven, whole=whole):
             yield Difference(what, words, p, user)
         if record is not None:
             for words in answers.newest(expected, newest, judged):

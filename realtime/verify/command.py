@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from realtime.predict import Load
     from realtime.store import Meta, Store
     from realtime.verify.checks import Verified
-    from realtime.verify.sent import Sending
+    from realtime.verify.sent import Sending, Sent
 
 
 class Report(msgspec.Struct):
@@ -51,7 +51,8 @@ class Report(msgspec.Struct):
 
 
 def verify(
-    store: Store, meta: Meta, settings: Settings, features: FeatureSet, *, wait_s: float = 0, sent: Path | None = None,
+    store: Store, meta: Meta, settings: Settings, features: FeatureSet, *, wait_s: float = 0,
+    sent: Iterable[Sent] | None = None,
     load: Load | None = None,
 ) -> Report:  # fmt: skip
     """Compare everything.
@@ -62,18 +63,18 @@ def verify(
         settings: say where the tables are.
         features: the feature set.
         wait_s: how long to wait until worker and archive have seen all of the log.
-        sent: what a producer says that it sent; None: the log is believed.
+        sent: what producers say that they sent; None: the log is believed.
         load: loads a model's artifact; None: LiteRT.
 
     Raises:
         StoreError: worker or archive has not seen all of the log, so that there is nothing to compare.
-        DataError: a table or the file of what was sent cannot be read.
+        DataError: a table cannot be read.
     """
     from realtime.law import check_law
     from realtime.told import read_told
     from realtime.verify.checks import Verification
     from realtime.verify.evidence import read_evidence, read_files
-    from realtime.verify.sent import check_sent, read_sent
+    from realtime.verify.sent import check_sent
 
     started_s = time.monotonic()
     law = check_law(store, meta, settings, features, wait_s)
@@ -91,7 +92,7 @@ def verify(
             logs[found.partition] = found.log()
     sending = None
     if sent is not None:
-        sending, differences = check_sent(read_sent(sent), logs, features.taxonomy)
+        sending, differences = check_sent(sent, logs, features.taxonomy)
         verification.add(differences)
     return Report(law, verification.report, sending, round(time.monotonic() - started_s, 3))
 
@@ -127,11 +128,13 @@ def run(arguments: argparse.Namespace, settings: Settings) -> Any:
     from lambent.features import FeatureSet
     from realtime.connection import in_words
     from realtime.store import open_store
+    from realtime.verify.sent import read_sent
 
+    sent = read_sent(arguments.sent) if arguments.sent else None
     store, meta = open_store(settings, create=False)
     features = FeatureSet(settings.load_taxonomy())
     with in_words():
-        report = verify(store, meta, settings, features, wait_s=arguments.wait, sent=arguments.sent)
+        report = verify(store, meta, settings, features, wait_s=arguments.wait, sent=sent)
     if not arguments.json:
         print("\n".join(show(report)))
     told = msgspec.to_builtins(report)

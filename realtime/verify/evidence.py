@@ -94,9 +94,6 @@ def read_stored(store: Store, p: int) -> Evidence:
     found = Evidence(p, position or ids.START, control, trimmed or ids.START, told or ids.START)
     found.streamed = list(_stream(store, p, keys.events))
     found.saying = [(at, one) for at, _, data in _stream(store, p, keys.intents) for one in _decode_intents(data)]
-    found.dead = [
-        Dead(pairs[1], pairs[3].decode(), pairs[5]) for _, pairs in store.call("XRANGE", keys.dead(p), "-", "+")
-    ]
     return found
 
 

@@ -6,19 +6,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lambent import law
 from lambent.encoding import text_hash
 from lambent.features import FeatureSet
 from lambent.oracle import Seen
 from lambent.profile import Profiles
-from lambent.records import LiveRecords, decode_live
+from lambent.records import LAST_EVENTS, LiveRecords, decode_live
 from realtime.commit import EXPIRY_MS
 from realtime.store import Meta
 from realtime.verify.reference import Replayed
 
 STATE_WITHIN = 1e-5
 """Of a model's state and of what it says."""
+CHANGE_WITHIN = 1e-3
+"""Of what an event did to the intent, which is kept in two bytes."""
 CLOCK_MS = 3_600_000
 """How far a store's clock may jump: a record's expiry is by the clock, an entry's id is not."""
 
@@ -37,7 +40,7 @@ class Records:
         self._features, self._meta, self._now_ms, self._rebuilt_ms = features, meta, now_ms, rebuilt_ms
 
     def compare(
-        self, value: bytes | None, left_ms: int, expected: Replayed, *, proven: bool
+        self, value: bytes | None, left_ms: int, expected: Replayed, *, proven: bool, whole: bool
     ) -> Iterator[tuple[str, str]]:
         """What is not as it has to be: which part, and words.
 
@@ -46,6 +49,7 @@ class Records:
             left_ms: how long it has to live.
             expected: what the user's events leave.
             proven: the model's state is known.
+            whole: all that models said is.
         """
         last_ms = expected.tiles[-1][0] + self._meta.tile_ms
         if value is None:
@@ -53,12 +57,14 @@ class Records:
                 yield "record", "there is none, though its time is not over"
             return
         due_ms = last_ms - self._meta.tile_ms + EXPIRY_MS - CLOCK_MS - self._now_ms
-        if not due_ms <= left_ms <= EXPIRY_MS:
-            yield "record", f"it lives for {left_ms} ms, which have to be between {due_ms} and {EXPIRY_MS}"
+        most_ms = EXPIRY_MS + CLOCK_MS
+        if not due_ms <= left_ms <= most_ms:
+            yield "record", f"it lives for {left_ms} ms, which have to be between {due_ms} and {most_ms}"
         found = decode_live(self._features, [value])
         yield from self._session(found.fixed[0], expected)
         yield from self._model(found.fixed[0], expected, proven=proven)
         yield from self._recent(found, expected)
+        yield from self._last(found.last.of(0), expected, whole=whole)
         yield from self._tiles(found.tiles.of(0), expected.tiles)
 
     def _session(self, fixed: Any, expected: Replayed) -> Iterator[tuple[str, str]]:
@@ -76,6 +82,10 @@ class Records:
         elif proven and not np.allclose(fixed["state"], expected.state, rtol=0, atol=STATE_WITHIN):
             most = float(np.abs(fixed["state"] - expected.state).max())
             yield "model", f"the state is {most:.2g} from what it has to be"
+        elif proven and expected.answers:
+            most = float(np.abs(fixed["said"] - expected.answers[-1].probabilities).max())
+            if most > STATE_WITHIN:
+                yield "model", f"the last answer is {most:.2g} from what it has to be"
 
     def _recent(self, found: LiveRecords, expected: Replayed) -> Iterator[tuple[str, str]]:
         there = found.recent.of(0).tolist()
@@ -83,6 +93,24 @@ class Records:
             missing, more = set(expected.recent) - set(there), set(there) - set(expected.recent)
             words = f"of {len(expected.recent)} remembered ids {len(missing)} are missing and {len(more)} are others"
             yield "recent ids", words if missing or more else "the remembered ids are in another order"
+
+    def _last(self, there: NDArray[np.void], expected: Replayed, *, whole: bool) -> Iterator[tuple[str, str]]:
+        """The last events; a rebuild forgets those that are older than what it replays."""
+        needed = list(zip(expected.answers, expected.changes, strict=True))[-LAST_EVENTS:]
+        forgotten = sum(answer.live.ingest_ms < self._rebuilt_ms for answer, _ in needed)
+        if not len(needed) - forgotten <= len(there) <= len(needed):
+            yield "last events", f"there are {len(there)}, and have to be {len(needed)}"
+            return
+        for one, (answer, change) in zip(there, needed[len(needed) - len(there) :], strict=True):
+            event = answer.live.event
+            t_ms = min(event.event_ms, answer.live.ingest_ms)
+            facts = (t_ms // 1000, self._features.taxonomy.type_code[event.type], text_hash(event.product))
+            if (int(one["t_s"]), int(one["type"]), int(one["product"])) != facts:
+                yield "last events", f"instead of the event {event.id!r} there is another one"
+            elif one["category"] != text_hash(event.category):
+                yield "last events", f"the event {event.id!r} has another category"
+            elif whole and not np.allclose(one["change"], change, rtol=0, atol=CHANGE_WITHIN):
+                yield "last events", f"what the event {event.id!r} did to the intent is not what it has to be"
 
     def _tiles(
         self, found: Sequence[tuple[int, Profiles]], expected: Sequence[tuple[int, Profiles]]

@@ -130,6 +130,7 @@ class Replayed:
 
     Attributes:
         answers: in the log's order.
+        changes: for each how far it is from the answer before it in the session, the first one from the base rates.
         clock_ms: the user's clock.
         reset_ms: when the log took the event after the last silence beyond the horizon; 0: none.
         session: events of the last session that are not late.
@@ -141,6 +142,7 @@ class Replayed:
     """
 
     answers: list[Answer] = dataclasses.field(default_factory=list)
+    changes: list[NDArray[np.float64]] = dataclasses.field(default_factory=list)
     clock_ms: int = 0
     reset_ms: int = 0
     session: list[Seen] = dataclasses.field(default_factory=list)
@@ -229,6 +231,8 @@ class Reference:
     ) -> None:
         probabilities = self._models.base_rates(1)[0] if said is None else said
         version = 0 if said is None else left.version
+        before = left.answers[-1].probabilities if len(left.session) > 1 else self._models.base_rates(1)[0]
+        left.changes.append(probabilities - before)
         left.answers.append(Answer(live, version, probabilities, session, len(left.session), unknown))
 
     def _model(self, version: int, control: Control) -> Model | None:

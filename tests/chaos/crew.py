@@ -16,6 +16,7 @@ from lambent import keys
 from realtime import ids
 from realtime.connection import UNAVAILABLE
 from realtime.verify.command import show, verify
+from realtime.verify.sent import read_sent
 from tests.chaos.processes import spawn
 from tests.chaos.rig import FEATURES, Rig, make_rig, wait_until
 from tests.chaos.traffic import Traffic
@@ -222,8 +223,7 @@ def ready(rig: Rig) -> bool:
 
 def check(rig: Rig, *traffic: Traffic) -> None:
     """All that is stored is what the log gives, and the log is what was sent: see ``lambent verify``."""
-    sent = rig.settings.root / "sent.jsonl"
-    sent.write_bytes(b"".join(one.path.read_bytes() for one in traffic))
+    sent = [line for one in traffic for line in read_sent(one.path)]
     meta = rig.store.meta()
     assert meta is not None
     report = verify(rig.store, meta, rig.settings, FEATURES, wait_s=PATIENCE_S, sent=sent)

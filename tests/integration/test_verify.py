@@ -81,7 +81,7 @@ def write(sent: list[Sent], path: Path) -> Path:
 
 def test_what_was_sent_is_in_the_log_as_often_as_it_was_accepted(kept: Kept, tmp_path: Path) -> None:
     run = kept.again()
-    report = run.verify(write(run.sent, tmp_path / "sent.jsonl"))
+    report = run.verify(read_sent(write(run.sent, tmp_path / "sent.jsonl")))
     assert list(report.words()) == []
     assert report.sent == Sending(accepted=len(run.sent))
 
@@ -114,9 +114,9 @@ STRANGER = Event(user="s" * 22, type="view", event_ms=1_700_000_000_000, id="str
         (lambda sent: once_more(sent, "maybe", entry="1-1"), "sent: the event '.*' was accepted as this entry, which is not it"),
     ],
 )  # fmt: skip
-def test_a_producers_log_is_compared_with_the_systems(kept: Kept, tmp_path: Path, change: Any, words: str) -> None:
+def test_a_producers_log_is_compared_with_the_systems(kept: Kept, change: Any, words: str) -> None:
     run = kept.again()
-    found = "\n".join(run.verify(write(change(run.sent), tmp_path / "sent.jsonl")).words())
+    found = "\n".join(run.verify(change(run.sent)).words())
     assert re.search(words, found) if words else not found, found
 
 
