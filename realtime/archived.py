@@ -47,12 +47,35 @@ def refuse_gap(store: FullStore, archived: Mapping[int, bytes]) -> None:
             )
 
 
-def raise_ids(store: FullStore, archived: Mapping[int, bytes]) -> None:
-    """A store that lost its last entries must not give their ids again: a marker with a higher id sees to it."""
+def raise_ids(store: FullStore, archived: Mapping[int, bytes]) -> dict[int, bytes]:
+    """A store that lost its last entries must not give their ids again: a marker with a higher id sees to it.
+
+    Returns:
+        The partitions that lost entries, each with the last id that its stream had.
+    """
+    lost = {}
     for (p, end), last in zip(archived.items(), store.last_ids(list(archived)), strict=True):
         if ids.parse(last) < ids.parse(end):
             ms, seq = ids.parse(end)
             store.call("XADD", keys.events(p), ids.form(ms, seq + 1), "m", "")
+            lost[p] = last
+    return lost
+
+
+def count_unseen(settings: Settings, store: FullStore, lost: Mapping[int, bytes]) -> int:
+    """How many archived events no worker will see: their streams have lost them before a worker passed them."""
+    import pyarrow.dataset as ds
+
+    table = open_table(settings, tables.LOG)
+    if table is None:
+        return 0
+    after = {p: ids.latest(last, at) for (p, last), at in zip(lost.items(), store.positions(lost), strict=True)}
+    since_ms = min(map(ids.ingest_ms, after.values()))
+    rows = table.to_pyarrow_dataset().to_table(
+        columns=[*ORDER], filter=(ds.field("kind") == "e") & (ds.field("ingest_ms") >= since_ms)
+    )
+    places = zip(*(rows[name].to_pylist() for name in ORDER), strict=True)
+    return sum(p in after and (ms, seq) > ids.parse(after[p]) for p, ms, seq in places)
 
 
 def count_entries(table: DeltaTable | None, partitions: int, since_ms: int) -> list[int]:

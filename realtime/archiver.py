@@ -155,9 +155,27 @@ class Archiver:
         intents = Archive(self.settings.table(tables.INTENTS), *INTENTS[:2], p)
         dead = Archive(self.settings.table(tables.DEAD), *DEAD[:2], p)
         refuse_gap(self.store, log.positions)
-        raise_ids(self.store, log.positions)
+        if lost := raise_ids(self.store, log.positions):
+            self._say_lost(lost, log)
         self._log, self._intents, self._dead, self._passed = log, intents, dead, {}
         return log, intents, dead
+
+    def _say_lost(self, lost: Mapping[int, bytes], log: Archive) -> None:
+        """The store has lost its last entries: what is gone for good, and what the archive alone has."""
+        from realtime.archived import count_lost, count_unseen
+        from realtime.logs import fields, get_logger
+
+        gone, unseen = (
+            count_lost(self.settings, self.store, log.positions),
+            count_unseen(self.settings, self.store, lost),
+        )
+        self.metrics.lost(gone, unseen)
+        remedy = "What only the archive has comes back by lambent rebuild; what was answered and is gone has to be sent again."
+        get_logger("archiver").error(
+            fields(
+                "store-lost-its-tail", partitions=len(lost), answered_and_gone=gone, only_archived=unseen, remedy=remedy
+            )
+        )
 
     def _positions(self) -> dict[int, bytes]:
         """Where workers stand; not of partitions that none has ever worked on, or that are rebuilt."""

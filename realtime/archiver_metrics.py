@@ -25,7 +25,12 @@ class ArchiverMetrics:
             "Age of the oldest row of the last commit, when it was committed.",
             registry=registry,
         )
-
+        self._lost = Counter(
+            "lambent_archiver_lost_events",
+            "After the store lost its last entries: events that were answered and are gone, or that only the archive has.",
+            ["reason"],
+            registry=registry,
+        )
         self._used = Gauge(
             "lambent_archiver_store_used_bytes",
             "Memory of the store that counts against its maxmemory.",
@@ -37,6 +42,11 @@ class ArchiverMetrics:
         """Tell how full the store is."""
         self._used.set(used_bytes)
         self._limit.set(limit_bytes)
+
+    def lost(self, gone: int, only_archived: int) -> None:
+        """Count what a loss of the store cost, as far as it is known."""
+        self._lost.labels("gone").inc(gone)
+        self._lost.labels("only_archived").inc(only_archived)
 
     def archived(self, what: str, rows: int, oldest_ms: int) -> None:
         """Count a commit of ``rows`` rows, the oldest from ``oldest_ms``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter
 from pathlib import Path
@@ -11,8 +12,9 @@ from deltalake import DeltaTable
 
 from lambent import keys, tables
 from lambent.errors import DataError, FencedError, StoreError
+from lambent.events import encode_event
 from realtime import ids
-from realtime.archive import LOG, Archive, log_rows
+from realtime.archive import LOG, Archive, intent_rows, log_rows
 from realtime.archiver import Archiver
 from realtime.store import Store
 from tests.chaos.crashes import CrashError, FlakyStore, Fuse
@@ -139,3 +141,31 @@ def test_a_table_of_another_number_of_partitions_is_refused_in_words(rig: Rig) -
     Archive(rig.settings.table(tables.LOG), *LOG[:2], 2)
     with pytest.raises(DataError, match=r'was made with \{"partitions": 2\}'):
         Archive(rig.settings.table(tables.LOG), *LOG[:2], 3)
+
+
+def test_after_a_loss_of_the_stores_tail_it_says_what_is_gone_and_what_only_the_archive_has_and_goes_on(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.feed_now(events_of(5, 30))
+    rig.drain()
+    archiver(rig).round()
+    saved = {key: rig.store.call("DUMP", key) for p in (0, 1) for key in (keys.events(p), keys.position(p))}
+    rig.feed_now(events_of(5, 20, start=30))
+    rig.store.call("DEL", keys.ARCHIVER)
+    archiver(rig).round()  # of these the archive has the events, and no worker has passed them
+    time.sleep(0.01)
+    rig.feed_now(events_of(5, 10, start=50))
+    rig.drain()
+    own = archiver(rig)
+    _, intents, _ = own._open()
+    own._drain(intents, functools.partial(rig.store.read, stream=keys.intents), intent_rows, "intents")
+    for key, value in saved.items():
+        rig.store.call("RESTORE", key, 0, value, "REPLACE")
+    rig.store.call("DEL", keys.ARCHIVER)
+    again = archiver(rig)
+    with caplog.at_level("ERROR", "lambent.archiver"):
+        again.round()
+    assert "event=store-lost-its-tail partitions=2 answered_and_gone=10 only_archived=20" in caplog.text
+    rig.feed_now(events_of(5, 10, start=60))
+    again.round()
+    assert {row["bytes"] for row in rows(rig, tables.LOG)} >= {encode_event(event) for event, _ in rig.log[-10:]}
