@@ -154,6 +154,10 @@ started=$SECONDS
 "$python" -c 'import ensurepip' 2>/dev/null || need "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv" "Python's venv module"
 have g++ || need g++ "A C++ compiler (Horovod is built here)"
 have make || need make "make (Horovod is built here)"
+# Redis beside Valkey, for tests: the server's program without its service. Nothing else needs it, so set-up goes on without.
+if ! have redis-server && ! have redis-check-rdb && [[ $(id -u) == 0 ]] && have apt-get; then
+    (need redis-tools "Redis 7 (for tests)") || say "no Redis: its tests are left out"
+fi
 find_java >/dev/null || need openjdk-17-jre-headless "Java 17 (for Spark)"
 JAVA_HOME=$(find_java) || die "Java 17 is missing, and could not be installed."
 export JAVA_HOME

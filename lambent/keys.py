@@ -32,6 +32,8 @@ class Key:
         meaning: what it holds.
         written_by, read_by: parts, with commas between them.
         lives: how long it, or an entry of it, stays.
+        rights: by role (``rights.ROLES``) whether its user may read (``R``) or write (``W``) it, or both. A key that a script is
+            given counts as both. An operator may both everywhere.
         public: whether readers of other making may count on it (``reference/redis.md``); all others may change.
     """
 
@@ -42,24 +44,33 @@ class Key:
     read_by: str
     lives: str = "for good"
     public: bool = False
+    rights: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 KEYS: list[Key] = []
 
 
-def _one(name: str, kind: str, meaning: str, written_by: str, read_by: str, lives: str = "for good") -> str:
-    KEYS.append(Key(name, kind, meaning, written_by, read_by, lives))
+def _one(
+    name: str, kind: str, meaning: str, written_by: str, read_by: str, lives: str = "for good", *, rights: str
+) -> str:
+    KEYS.append(Key(name, kind, meaning, written_by, read_by, lives, rights=_rights(rights)))
     return name
 
 
+def _rights(text: str) -> dict[str, str]:
+    return dict(one.split("=") for one in text.split())
+
+
 def _family(
-    kind: str, written_by: str, read_by: str, lives: str = "for good", *, public: bool = False
+    kind: str, written_by: str, read_by: str, lives: str = "for good", *, public: bool = False, rights: str
 ) -> Callable[[Make], Make]:
     """Enter a function into ``KEYS``; its docstring is the meaning."""
 
     def enter(make: Make) -> Make:
         arguments = ("p", "USER")[: make.__code__.co_argcount]
-        KEYS.append(Key(make(*arguments), kind, make.__doc__ or "", written_by, read_by, lives, public))
+        KEYS.append(
+            Key(make(*arguments), kind, make.__doc__ or "", written_by, read_by, lives, public, _rights(rights))
+        )
         return make
 
     return enter
@@ -75,9 +86,16 @@ META = _one(
     "them: tiles that start before it are in every snapshot that may be rolled back to)",
     "the first part that starts, publish",
     "all",
+    rights="collector=R server=RW worker=RW archiver=RW publisher=RW reader=R",
 )
 PUBLISHER = _one(
-    "lambent:publisher", "string", "Who publishes: one at a time.", "publish", "publish", "30 s after its last batch"
+    "lambent:publisher",
+    "string",
+    "Who publishes: one at a time.",
+    "publish",
+    "publish",
+    "30 s after its last batch",
+    rights="publisher=RW",
 )
 ARCHIVER = _one(
     "lambent:archiver",
@@ -86,6 +104,7 @@ ARCHIVER = _one(
     "archiver",
     "archiver, status",
     "3 s, or 3 commits",
+    rights="archiver=RW",
 )
 WORKERS = _one(
     "lambent:workers",
@@ -94,6 +113,7 @@ WORKERS = _one(
     "unless it says again that it is there, in ms by the store's clock. From it each works out its share.",
     "worker",
     "worker, status",
+    rights="worker=RW",
 )
 ARCHIVED = _one(
     "lambent:archived",
@@ -102,6 +122,7 @@ ARCHIVED = _one(
     "The archiver itself goes by the tables.",
     "archiver",
     "status, metrics",
+    rights="worker=R archiver=RW",
 )
 
 
@@ -132,6 +153,7 @@ def by_partition(users: Sequence[str], partitions: int) -> dict[int, list[int]]:
     "server, producers, replay, archiver (markers), model register and promote, publish-catalogue",
     "worker, archiver",
     "until worker and archive have seen it",
+    rights="collector=RW server=RW worker=R archiver=RW publisher=RW",
 )
 def events(p: int) -> str:
     """Stream of partition ``p``. An entry has one field: ``e`` an event, ``c`` a control entry, ``m`` a marker."""
@@ -144,6 +166,7 @@ def events(p: int) -> str:
     "archiver, server, whoever follows intents",
     "archived, and 10 minutes old; in a full store archived",
     public=True,
+    rights="server=R worker=RW archiver=RW reader=R",
 )
 def intents(p: int) -> str:
     """Stream of what was predicted; one entry a batch, field ``i``: a JSON array of intents."""
@@ -155,31 +178,38 @@ def intents(p: int) -> str:
     "worker, rebuild",
     "archiver, law, rebuild, status",
     "archived, and 10 minutes old; in a full store archived",
+    rights="worker=RW archiver=RW",
 )
 def dead(p: int) -> str:
     """Stream of what a worker had to give up: fields ``id``, ``reason``, ``bytes``."""
     return f"dead:{{{p}}}"
 
 
-@_family("string", "worker, rebuild", "worker, archiver, server, status", public=True)
+@_family(
+    "string",
+    "worker, rebuild",
+    "worker, archiver, server, status",
+    public=True,
+    rights="collector=R server=R worker=RW archiver=RW reader=R",
+)
 def position(p: int) -> str:
     """Id of the last stream entry whose effects are in the store: the fence. ``0-1`` while the partition is rebuilt."""
     return f"position:{{{p}}}"
 
 
-@_family("string", "worker, rebuild", "worker, status")
+@_family("string", "worker, rebuild", "worker, status", rights="worker=RW")
 def control(p: int) -> str:
     """What the control entries up to the position have set, as JSON."""
     return f"control:{{{p}}}"
 
 
-@_family("string", "worker", "worker, status", "3 s")
+@_family("string", "worker", "worker, status", "3 s", rights="worker=RW")
 def lease(p: int) -> str:
     """Who works on the partition. It only saves double work; the position is the fence. ``lambent:workers`` says who else might."""
     return f"lease:{{{p}}}"
 
 
-@_family("string", "publish", "worker, law")
+@_family("string", "publish", "worker, law", rights="worker=R publisher=RW")
 def profile(p: int, user: str) -> str:
     """The batch profile, with its own cut-off; only ``publish`` writes it."""
     return f"profile:{{{p}}}:{user}"
@@ -190,7 +220,7 @@ def profile_pattern() -> str:
     return "profile:{*}:*"
 
 
-@_family("string", "worker, rebuild", "worker, law", "14 d after the last event")
+@_family("string", "worker, rebuild", "worker, law", "14 d after the last event", rights="worker=RW")
 def live(p: int, user: str) -> str:
     """The live record; only the worker writes it, and what a rebuild makes by the worker's code."""
     return f"live:{{{p}}}:{user}"
@@ -201,25 +231,32 @@ def live_pattern() -> str:
     return "live:{*}:*"
 
 
-@_family("string", "worker, rebuild", "server, systems that act", "14 d after the last event", public=True)
+@_family(
+    "string",
+    "worker, rebuild",
+    "server, systems that act",
+    "14 d after the last event",
+    public=True,
+    rights="server=R worker=RW reader=R",
+)
 def intent(p: int, user: str) -> str:
     """The newest intent, as JSON; only the worker writes it, and a rebuild where it is missing."""
     return f"intent:{{{p}}}:{user}"
 
 
-@_family("string", "archiver", "worker, archiver")
+@_family("string", "archiver", "worker, archiver", rights="worker=R archiver=RW")
 def trimmed(p: int) -> str:
     """Id up to which the stream has been trimmed: a worker whose position is before it has lost entries."""
     return f"trimmed:{{{p}}}"
 
 
-@_family("hash", "rebuild", "rebuild", "while the partition is rebuilt")
+@_family("hash", "rebuild", "rebuild", "while the partition is rebuilt", rights="")
 def rebuild(p: int) -> str:
     """Where the partition stood before (``position``), and which rebuild works on it (``owner``)."""
     return f"rebuild:{{{p}}}"
 
 
-@_family("set", "quarantine retry", "quarantine retry", "30 d after the last retry")
+@_family("set", "quarantine retry", "quarantine retry", "30 d after the last retry", rights="publisher=RW")
 def retried(p: int) -> str:
     """Set of the quarantined places whose mended entry is in the stream: what makes a retry exactly-once."""
     return f"retried:{{{p}}}"

@@ -13,6 +13,7 @@ from lambent.calibration import Calibration
 from lambent.cluster import connect
 from lambent.control import CalibrationEntry, ControlEntry, ModelEntry, encode_control
 from lambent.errors import ModelError, StoreError
+from lambent.refusal import refusal
 from lambent.settings import Settings
 from models.artifact import digest, read_description
 
@@ -63,7 +64,9 @@ def _append(settings: Settings, control: ControlEntry, what: str, command: str) 
                 pipeline.xadd(keys.events(p), {"c": entry})
             pipeline.execute()
     except redis.RedisError as error:
-        raise StoreError(f"{what} could not be announced: {error}.", f"When the store is up: {command}.") from error
+        raise StoreError(
+            f"{what} could not be announced. {refusal(error).cause}", f"When the store is up: {command}."
+        ) from error
     return partitions
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from litestar import Request, Response, get
 from litestar.exceptions import HTTPException
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import NoPermissionError, OutOfMemoryError
 
 from realtime.admission import SCOPE
 from realtime.api_keys import Scope
@@ -58,6 +58,13 @@ def store_full(request: Request[Any, Any, Any], error: Exception) -> Response[by
     return respond(Problem(title="The store is full", status=429, detail=detail), TRY_AGAIN)
 
 
+def not_allowed(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """This server's user in the store has not the right; its log says which."""
+    log.error(fields("store-refuses", path=request.scope["path_template"], reason=str(error)))
+    detail = "This server's user in the store may not do that: it runs as another role (infra/users.acl)."
+    return respond(Problem(title="The store refuses this server", status=503, detail=detail))
+
+
 def not_kept(request: Request[Any, Any, Any], error: NotKeptError) -> Response[bytes]:
     """What is in the log may be lost with the store's memory: whoever sent it has to send it again."""
     log.warning(fields("not-kept", reason=str(error)))
@@ -75,6 +82,7 @@ HANDLERS = [send_events, read_intent, read_intents, follow_intents, healthz, rea
 EXCEPTION_HANDLERS: dict[Any, Any] = {
     **dict.fromkeys(UNAVAILABLE, store_gone),
     OutOfMemoryError: store_full,
+    NoPermissionError: not_allowed,
     NotKeptError: not_kept,
     ProblemError: from_problem,
     HTTPException: from_exception,

@@ -258,6 +258,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """Archive until SIGTERM or SIGINT; the report is also written to ROOT/reports/archiver.json."""
+    from realtime.connection import in_words
     from realtime.logs import fields, get_logger, start_logging
     from realtime.metrics import write_report
     from realtime.running import metrics_at, stop_on_signals
@@ -271,7 +272,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     with stop_on_signals(stop), metrics_at(settings.metrics_port, archiver.metrics.registry):
         log.info(fields("started", partitions=meta.partitions, tables=settings.tables_root))
         try:
-            archiver.run(stop)
+            with in_words():
+                archiver.run(stop)
         finally:
             report = archiver.metrics.report()
             write_report(settings.root / "reports" / "archiver.json", report)

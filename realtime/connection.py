@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from lambent import cluster
-from lambent.errors import StoreError
+from lambent.refusal import refusal
 from realtime.cluster import AsyncStore
 
 READ_BYTES = 1 << 18
@@ -119,9 +119,5 @@ def in_words() -> Iterator[None]:
     """Turn the client's errors into ``StoreError``."""
     try:
         yield
-    except GONE as error:
-        raise StoreError(
-            f"The store cannot be reached ({error}).", "Is it running? Start one: lambent store."
-        ) from error
-    except redis.exceptions.RedisError as error:
-        raise StoreError(f"The store refused a command ({error}).") from error
+    except (*GONE, redis.exceptions.RedisError) as error:
+        raise refusal(error) from error

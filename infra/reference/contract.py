@@ -8,11 +8,12 @@ from pathlib import Path
 from infra.reference.events import intent_example, intent_fields
 from infra.reference.markdown import code, markdown, table
 from lambent import keys
+from lambent.rights import rules
 from realtime import ids
 from realtime.commit import EXPIRY_MS
 from realtime.trim import INTENTS_KEPT_MS
 
-READER_RIGHTS = "%R~lambent:meta %R~intent:* %R~intents:* %R~position:* +hget +hmget +get +mget +xread"
+READER_RIGHTS = rules("reader")
 """An ACL user's, who reads and nothing else."""
 
 READERS = (("Python", "python", "reader.py"), ("Node", "javascript", "reader.mjs"), ("Java", "java", "Reader.java"))
@@ -102,8 +103,9 @@ table [`intents`](tables.md#intents).
 ACL SETUSER reader on >PASSWORD {READER_RIGHTS}
 ```
 
-That is all that a reader needs on one server of Valkey, or of Redis 7 or later. Many clients announce themselves with `CLIENT SETINFO`,
-and take no offence where it is refused.
+That is all that a reader needs, of Valkey, or of Redis 7 or later, on one server or a Cluster. Many clients announce themselves
+with `CLIENT SETINFO`, and take no offence where it is refused. [The users of all parts](../how-to/secure-the-store.md) are made
+from the same declaration.
 
 ## Readers
 
