@@ -35,7 +35,9 @@ class Catalogue:
 
     def __init__(self, rows: Rows) -> None:
         rows = np.sort(rows, order=["kind", "hash"])
-        self._of_kind = [rows[rows["kind"] == code] for code in range(len(KINDS))]
+        of_kind = [rows[rows["kind"] == code] for code in range(len(KINDS))]
+        # Copies of the columns: a search in a field of records would make one each time.
+        self._of_kind = [(one["hash"].copy(), one["values"].copy()) for one in of_kind]
 
     def look_up(self, kind: str, hashes: NDArray[np.uint32]) -> NDArray[np.float32]:
         """[n, values] what is known of each hash (``encoding.text_hash``); NaN where nothing is, as of 0, the missing one.
@@ -44,12 +46,12 @@ class Catalogue:
             kind: of ``KINDS``.
             hashes: [n].
         """
-        rows = self._of_kind[KINDS.index(kind)]
+        known_hashes, values = self._of_kind[KINDS.index(kind)]
         found = np.full((len(hashes), len(VALUES)), np.nan, np.float32)
-        if len(rows):
-            place = np.minimum(np.searchsorted(rows["hash"], hashes), len(rows) - 1)
-            known = (rows["hash"][place] == hashes) & (hashes != 0)
-            found[known] = rows["values"][place[known]]
+        if len(known_hashes):
+            place = np.minimum(np.searchsorted(known_hashes, hashes), len(known_hashes) - 1)
+            known = (known_hashes[place] == hashes) & (hashes != 0)
+            found[known] = values[place[known]]
         return found
 
     def known(self, product: NDArray[np.uint32], category: NDArray[np.uint32]) -> NDArray[np.float32]:

@@ -47,7 +47,8 @@ def pack_profiles(parts: Array, order: Array, double: bool, profiles: Profiles, 
     """
     bitmap_bytes = (len(parts) + 7) // 8
     which_bytes = (bitmap_bytes + 7) // 8
-    bitmap, values = np.zeros(bitmap_bytes, np.uint8), np.zeros(len(parts), np.int64)
+    bitmap, marks = np.zeros(bitmap_bytes, np.uint8), np.zeros(len(parts), np.bool_)
+    body = np.zeros(8 * len(parts), np.uint8)
     codes = np.zeros(_width(profiles), np.int64)
     at = 0
     for u in range(len(ends)):
@@ -57,20 +58,22 @@ def pack_profiles(parts: Array, order: Array, double: bool, profiles: Profiles, 
         at = which + which_bytes
         packed[which:at] = 0
         bitmap[:] = 0
+        filled = 0
         for k in range(len(parts)):
-            values[k] = codes[parts[k, 0]] >> parts[k, 1] & _mask(parts[k, 2])
-            other = parts[k, 3]
-            if (values[k] != 0) != (other >= 0 and values[other] != 0):
-                bitmap[k >> 3] |= 0x80 >> (k & 7)
+            size, other = parts[k, 2], parts[k, 3]
+            value = codes[parts[k, 0]] >> parts[k, 1] & _mask(size)
+            marks[k] = value != 0
+            bitmap[k >> 3] |= (marks[k] != (other >= 0 and marks[other])) << (7 - (k & 7))
+            if value != 0:
+                put(body, filled, value, size)
+                filled += size
         for b in range(bitmap_bytes):
             if bitmap[b]:
                 packed[which + (b >> 3)] |= 0x80 >> (b & 7)
                 packed[at] = bitmap[b]
                 at += 1
-        for k in range(len(parts)):
-            if values[k] != 0:
-                put(packed, at, values[k], parts[k, 2])
-                at += parts[k, 2]
+        packed[at : at + filled] = body[:filled]
+        at += filled
         ends[u] = at
 
 
@@ -161,9 +164,7 @@ def _read(order: Array, double: bool, profiles: Profiles, u: int, codes: Array) 
     at += profiles.count.shape[1]
     for k in range(len(order)):
         value = profiles.decayed[u, order[k]]
-        if value == 0.0:
-            codes[at + k] = 0
-        elif double:
+        if double:
             float8[0] = value
             codes[at + k] = bits8[0]
         else:
@@ -182,7 +183,7 @@ def _read(order: Array, double: bool, profiles: Profiles, u: int, codes: Array) 
         for plane in range(REGISTER_BITS * PLANE_BYTES):
             codes[at + plane] = 0
         for k in range(REGISTERS):
-            for bit in range(REGISTER_BITS):
+            for bit in range(REGISTER_BITS if profiles.register[u, first + k] else 0):
                 if profiles.register[u, first + k] >> bit & 1:
                     codes[at + bit * PLANE_BYTES + (k >> 3)] |= 0x80 >> (k & 7)
         at += REGISTER_BITS * PLANE_BYTES

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections import Counter as Tally
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,8 @@ class WorkerMetrics:
         self._failures = Counter(
             "lambent_worker_model_failures", "Failures of models by kind.", ["kind"], registry=registry
         )
-        self._failed: Tally[str] = Tally()
+        self._failed: defaultdict[int, Tally[str]] = defaultdict(Tally)
+        self._lock = threading.Lock()
         self._size = Histogram(
             "lambent_worker_batch_events",
             "Entries of a batch.",
@@ -130,10 +132,13 @@ class WorkerMetrics:
         answered_ms: list[int],
     ) -> None:
         """Count a batch that has just been committed; ``answered_ms`` are its intents' ingest times."""
-        now_ms = time.time() * 1000
-        self.tally.update(entries=entries, events=applied, late=late, duplicates=duplicates, dead=dead, batches=1)
-        self.tally.update(unreadable_profiles=unreadable, merge_misses=missed, restarted=restarted)
-        self.rejected_by.update(rejected)
+        took_ms = time.time() * 1000 - np.array(answered_ms, np.float64)
+        with self._lock:  # the lanes count at once
+            self.tally.update(entries=entries, events=applied, late=late, duplicates=duplicates, dead=dead, batches=1)
+            self.tally.update(unreadable_profiles=unreadable, merge_misses=missed, restarted=restarted)
+            self.rejected_by.update(rejected)
+            self.latencies_ms.extend(took_ms.tolist())
+            self._latency.observe(took_ms / 1000)
         for counter, n in (
             (self._events, applied),
             (self._late, late),
@@ -147,20 +152,17 @@ class WorkerMetrics:
         for reason, n in rejected.items():
             self._rejected.labels(reason).inc(n)
         self._size.observe(entries)
-        took_ms = now_ms - np.array(answered_ms, np.float64)
-        self.latencies_ms.extend(took_ms.tolist())
-        self._latency.observe(took_ms / 1000)
 
     def fenced(self) -> None:
         """Count a batch that another worker made void."""
         self.tally["fenced"] += 1
         self._fenced.inc()
 
-    def models(self, failures: Tally[str]) -> None:
-        """Count the failures of models; ``failures`` are all since the start."""
-        for kind, n in (failures - self._failed).items():
+    def models(self, lane: int, failures: Tally[str]) -> None:
+        """Count the failures of a lane's models; ``failures`` are all since the start."""
+        for kind, n in (failures - self._failed[lane]).items():
             self._failures.labels(kind).inc(n)
-        self._failed = Tally(failures)
+        self._failed[lane] = Tally(failures)
 
     def report(self) -> dict[str, Any]:
         """What the worker did: counts, and exact percentiles over its last ``KEPT_LATENCIES`` answers."""

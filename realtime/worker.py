@@ -23,12 +23,13 @@ from lambent.settings import Settings
 if TYPE_CHECKING:
     from realtime.batch import Batch
     from realtime.commit import Commit
+    from realtime.partitions import Held
     from realtime.predict import Load
     from realtime.process import Outcome
     from realtime.store import Meta
     from realtime.stores import WorkerStore
 
-BATCH_ENTRIES = 512
+BATCH_ENTRIES = 2_048
 """Entries of a micro-batch, about: each partition gives its share, but at least ``LEAST_ENTRIES``."""
 LEAST_ENTRIES = 32
 BLOCK_MS = 200
@@ -48,12 +49,14 @@ class Worker:
         lease_ms: how long a lease outlives this worker; 0: no leases.
         name: names the worker in its leases.
         batch_entries: of a micro-batch, about; many where nobody waits for an answer.
+        beside: a worker of the same process, which leads: its partitions and metrics are this one's too, and of what it holds
+            each of the two works on every other partition (``lanes``). ``partitions``, ``lease_ms`` and ``name`` are its own.
     """
 
     def __init__(
         self, store: WorkerStore, meta: Meta, features: FeatureSet, *, partitions: Sequence[int] | None = None,
         load: Load | None = None, lease_ms: int | None = None, name: str = "",
-        batch_entries: int = BATCH_ENTRIES,
+        batch_entries: int = BATCH_ENTRIES, beside: Worker | None = None,
     ) -> None:  # fmt: skip
         from realtime.batch import Gate
         from realtime.metrics import WorkerMetrics
@@ -62,13 +65,18 @@ class Worker:
         from realtime.process import Processor
 
         self.store, self.meta, self._batch_entries = store, meta, batch_entries
-        self.metrics = WorkerMetrics()
         self.models = Models(features, load)
-        name = name or f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}"
-        wanted = range(meta.partitions) if partitions is None else partitions
-        self.partitions = Partitions(
-            store, meta.partitions, wanted, name, LEASE_MS if lease_ms is None else lease_ms, features.hash
-        )
+        self.lane, self.lanes = 0, 1
+        if beside is None:
+            self.metrics = WorkerMetrics()
+            name = name or f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}"
+            wanted = range(meta.partitions) if partitions is None else partitions
+            lease_ms = LEASE_MS if lease_ms is None else lease_ms
+            self.partitions = Partitions(store, meta.partitions, wanted, name, lease_ms, features.hash)
+        else:
+            self.metrics, self.partitions = beside.metrics, beside.partitions
+            self.lane, self.lanes = 1, 2
+            beside.lanes = 2
         self._gate = Gate(features, self.models, meta.partitions)
         self._processor = Processor(features, self.models, meta.tile_ms)
         self._floor_ms, self._floor_due_s = meta.floor_ms, 0.0
@@ -91,11 +99,13 @@ class Worker:
             except UNAVAILABLE as error:
                 until_back(stop, self._recover, UNAVAILABLE)
                 backoff.wait(f"{type(error).__name__}: {error}")  # one that only takes no writes was back at once
-        self._leave()
+        if self.lanes == 1:
+            self.leave()
 
     def turn(self, block_ms: int = BLOCK_MS) -> int:
         """One micro-batch; returns how many entries it held."""
-        self.partitions.keep()
+        if self.lane == 0:
+            self.partitions.keep()
         self._refresh_floor()
         batch = self._read(block_ms)
         if not batch.slices:
@@ -104,10 +114,14 @@ class Worker:
         self._commit(batch, outcome)
         return sum(part.entries for part in batch.slices.values())
 
+    def _held(self) -> dict[int, Held]:
+        """The partitions of this lane. A lease that is lost meanwhile leaves what was seen here, and the fence does the rest."""
+        return {p: own for p, own in list(self.partitions.held.items()) if p % self.lanes == self.lane}
+
     def _read(self, block_ms: int) -> Batch:
         from realtime.batch import Batch, cut
 
-        held = self.partitions.held
+        held = self._held()
         if not any(own.ahead for own in held.values()):
             count = max(LEAST_ENTRIES, self._batch_entries // max(len(held), 1))
             positions = {p: own.position for p, own in held.items()}
@@ -151,8 +165,8 @@ class Worker:
         """Move on where the batch was committed; start again from the store where another worker was first."""
         fenced = [p for p, reply in replies.items() if reply is not None]
         for p in replies.keys() - set(fenced):
-            if p in self.partitions.held:
-                part, own = batch.slices[p], self.partitions.held[p]
+            if own := self.partitions.held.get(p):
+                part = batch.slices[p]
                 own.position, own.control = part.end, part.control
         if fenced:
             for _ in fenced:
@@ -177,16 +191,16 @@ class Worker:
             rejected=batch.rejected,
             answered_ms=answered,
         )
-        self.metrics.models(self.models.failures)
+        self.metrics.models(self.lane, self.models.failures)
         self.metrics.partitions.set(len(self.partitions.held))
 
     def _recover(self) -> None:
         """After the connection was lost: settle what is in doubt by the positions, and go on from them."""
         doubtful, self._in_doubt = self._in_doubt, []
-        self.partitions.reload()
+        self.partitions.load(list(self._held()))
         if doubtful:
             _, batch, outcome = doubtful[0]
-            held = self.partitions.held
+            held = self._held()
             void = {
                 c.partition for c, _, _ in doubtful if c.partition not in held or held[c.partition].position != c.end
             }
@@ -200,9 +214,10 @@ class Worker:
             if meta is not None:
                 self._floor_ms = meta.floor_ms
                 self.metrics.cutoff_s.set(meta.cutoff_ms / 1000)
-            self.models.keep([own.control for own in self.partitions.held.values()])
+            self.models.keep([own.control for own in self._held().values()])
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Give the partitions back; no lane works any more."""
         from realtime.connection import UNAVAILABLE
 
         try:
@@ -221,6 +236,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """Work until SIGTERM or SIGINT; the report is also written to ROOT/reports/worker.json."""
     from realtime.connection import in_words
     from realtime.lag_metrics import LagCollector
+    from realtime.lanes import run_lanes
     from realtime.logs import fields, get_logger, start_logging
     from realtime.metrics import write_report
     from realtime.partition_list import parse_partitions
@@ -232,6 +248,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     wanted = parse_partitions(arguments.partitions, meta.partitions) if arguments.partitions else None
     features = FeatureSet(settings.load_taxonomy())
     worker = Worker(store, meta, features, partitions=wanted, lease_ms=arguments.lease_ms)
+    second = Worker(open_store(settings)[0], meta, features, beside=worker)
     LagCollector(worker.metrics.registry, "worker", store, lambda: list(worker.partitions.held))
     stop = threading.Event()
     log = get_logger("worker")
@@ -239,7 +256,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         log.info(fields("started", partitions=meta.partitions, tile_ms=meta.tile_ms, features=features.hash))
         try:
             with in_words():
-                worker.run(stop)
+                run_lanes([worker, second], stop)
         finally:
             report = worker.metrics.report()
             write_report(settings.root / "reports" / "worker.json", report)

@@ -13,7 +13,8 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import msgspec
 
 from lambent import keys
 from lambent.features import shop_features
+from realtime.lanes import SWITCH_S
 from realtime.store import Store
 from realtime.worker import Worker
 from tests.benchmarks.wire import Command, Wire
@@ -108,50 +110,80 @@ class Process:
 
 
 class Drainer:
-    """The process, from inside."""
+    """The process, from inside: a worker of two lanes."""
 
     def __init__(self, url: str, partitions: Sequence[int]) -> None:
         self.url, self.partitions = url, partitions
-        self.store = RecordingStore(url)
-        meta = self.store.meta()
+        self.stores = [RecordingStore(url) for _ in range(2)]
+        meta = self.stores[0].meta()
         if meta is None:
             raise SystemExit(f"No store at {url}")
-        self.worker = Worker(self.store, meta, shop_features(), partitions=partitions)
+        leader = Worker(self.stores[0], meta, shop_features(), partitions=partitions)
+        self.lanes = [leader, Worker(self.stores[1], meta, shop_features(), beside=leader)]
         self.span: tuple[list[bytes], list[bytes]] = [], []
-        self.recorded: list[list[Command]] = []
+        self.recorded: list[list[list[Command]]] = []
         self.done = Drained(0, 0, 0, 0)
+        sys.setswitchinterval(SWITCH_S)
 
     def drain(self) -> Drained:
         """Work until nothing is left."""
-        began, events = (time.perf_counter(), time.process_time()), 0
-        while entries := self.worker.turn(block_ms=0):
-            events += entries
+        self.lanes[0].partitions.keep()
+        began = time.perf_counter(), time.process_time()
+        events = sum(together([lambda lane=lane: work(lane) for lane in self.lanes]))  # type: ignore[misc]
         return Drained(events, time.perf_counter() - began[0], time.process_time() - began[1], rss_bytes())
 
     def record(self) -> Drained:
         """The same, and keep what is sent. Leases and looks at ``lambent:meta`` are part of it."""
-        started = self.store.positions(self.partitions)
-        self.store.trips = self.recorded = []
+        started = self.stores[0].positions(self.partitions)
+        self.recorded = []
+        for store in self.stores:
+            store.trips = []
+            self.recorded.append(store.trips)
         self.done = self.drain()
-        self.store.trips = None
-        self.span = started, self.store.positions(self.partitions)
+        for store in self.stores:
+            store.trips = None
+        self.span = started, self.stores[0].positions(self.partitions)
         return self.done
 
     def floor(self) -> Drained:
-        """Set the positions back and send again what was recorded last; the store ends as it was."""
-        wire, sent = Wire(self.url), sum(_size(part) for trip in self.recorded for command in trip for part in command)
+        """Set the positions back and send again what was recorded last, lane by lane at once; the store ends as it was."""
+        wires = [Wire(self.url) for _ in self.recorded]
+        sent = sum(_size(part) for trips in self.recorded for trip in trips for command in trip for part in command)
         pairs = zip(self.partitions, self.span[0], strict=True)
-        wire.send_all(("SET", keys.position(p), position) for p, position in pairs)
-        began, read = (time.perf_counter(), time.process_time()), 0
-        for trip in self.recorded:
-            replies = wire.exchange(trip)
-            if trip[0][0] == "XREAD":
-                read += sum(len(entries) for _, entries in replies[0] or ())
+        wires[0].send_all(("SET", keys.position(p), position) for p, position in pairs)
+        began = time.perf_counter(), time.process_time()
+        both = list(zip(wires, self.recorded, strict=True))
+        read = sum(together([lambda wire=wire, trips=trips: send(wire, trips) for wire, trips in both]))  # type: ignore[misc]
         took = time.perf_counter() - began[0], time.process_time() - began[1]
-        wire.close()
-        if self.store.positions(self.partitions) != self.span[1] or read != self.done.events:
+        for wire in wires:
+            wire.close()
+        if self.stores[0].positions(self.partitions) != self.span[1] or read != self.done.events:
             raise SystemExit("The floor did not read and commit what the worker did.")
-        return Drained(read, *took, rss_bytes(), len(self.recorded), sent)
+        return Drained(read, *took, rss_bytes(), sum(map(len, self.recorded)), sent)
+
+
+def work(lane: Worker) -> int:
+    """Entries that one lane works through until there are none."""
+    events = 0
+    while entries := lane.turn(block_ms=0):
+        events += entries
+    return events
+
+
+def send(wire: Wire, trips: list[list[Command]]) -> int:
+    """Send a lane's round trips; how many entries it read."""
+    read = 0
+    for trip in trips:
+        replies = wire.exchange(trip)
+        if trip[0][0] == "XREAD":
+            read += sum(len(entries) for _, entries in replies[0] or ())
+    return read
+
+
+def together(jobs: Sequence[Callable[[], int]]) -> list[int]:
+    """Run each in a thread of its own."""
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return [future.result() for future in [pool.submit(job) for job in jobs]]
 
 
 def _size(part: bytes | str | int) -> int:
@@ -172,7 +204,7 @@ def main() -> None:
         commands = {"drain": drainer.drain, "record": drainer.record, "floor": drainer.floor}
         sys.stdout.buffer.write(msgspec.json.encode(commands[line.strip()]()) + b"\n")
         sys.stdout.flush()
-    drainer.worker.partitions.release()
+    drainer.lanes[0].leave()
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def test_failures_of_models_are_counted_once_each(rig: Rig) -> None:
     worker = rig.worker()
     for failures in ({"load": 1}, {"load": 1}, {"load": 3, "step": 2}):
         worker.models.failures.update(failures)
-        worker.metrics.models(worker.models.failures)
+        worker.metrics.models(0, worker.models.failures)
     found = read(generate_latest(worker.metrics.registry).decode())
     assert found["lambent_worker_model_failures_total"] == {"load": 5, "step": 2}
 

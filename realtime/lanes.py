@@ -1,0 +1,50 @@
+"""A worker's lanes: two loops in one process, each with a connection and a model of its own, on every other partition.
+
+While one waits for the store the other computes, so that store and worker are busy at once. A user is in one partition and so
+in one lane: what has to be in sequence stays so, and the position fences each partition as ever.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Sequence
+
+from realtime.worker import Worker
+
+SWITCH_S = 0.0005
+"""How long a lane computes in Python before another one whose reply has come may go on; compiled code lets it at once."""
+
+
+def run_lanes(lanes: Sequence[Worker], stop: threading.Event) -> None:
+    """Work until ``stop`` is set. A lane that fails stops all.
+
+    Args:
+        lanes: the worker that leads, and the one beside it.
+        stop: ends them.
+
+    Raises:
+        StoreError: see ``Worker.run``; what the first lane that failed raised.
+    """
+    failed: list[BaseException] = []
+
+    def run(lane: Worker) -> None:
+        try:
+            lane.run(stop)
+        except BaseException as error:
+            failed.append(error)
+            stop.set()
+
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
+    threads = [threading.Thread(target=run, args=(lane,), name=f"lane-{lane.lane}") for lane in lanes]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before_s)
+    if failed:
+        raise failed[0]
+    lanes[0].leave()
