@@ -51,7 +51,8 @@ class Settings(BaseSettings):
         description="Folder of what workers and servers load: exported models, products, the catalogue; default: ROOT/models.",
     )
     store_url: SecretStr = Field(
-        SecretStr("redis://127.0.0.1:6390/0"), description="Valkey or Redis: redis://, rediss:// or unix://."
+        SecretStr("redis://127.0.0.1:6390/0"),
+        description="Valkey or Redis: redis://, rediss:// or unix://; of a Cluster any node.",
     )
     partitions: int = Field(64, ge=1, le=1024, description="Partitions of the log; fixed when a store is made.")
     tile_ms: int = Field(3_600_000, ge=1_000, description="Tile width on the ingest clock; cut-offs are its multiples.")

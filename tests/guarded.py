@@ -48,14 +48,14 @@ class Guarded:
         return self.clients[role]
 
 
-def start_guarded(folder: Path, days: int = 2, address: str = "127.0.0.1") -> Guarded:
-    """Start a server with a certificate of an address, which is valid for so many days more."""
+def start_guarded(folder: Path, days: int = 2, address: str = "127.0.0.1", users: str = "") -> Guarded:
+    """Start a server with a certificate of an address, which is valid for so many days more; ``users``: another ACL file."""
     authority = an_authority(folder / "authority.crt")
     certificate, key = authority.sign(folder / "store.crt", address, days)
-    users = folder / "users.acl"
-    users.write_text(acl_file({role: hashed(password(role)) for role in ROLES}))
+    file = folder / "users.acl"
+    file.write_text(users or acl_file({role: hashed(password(role)) for role in ROLES}))
     options = {
-        "port": 0, "dir": folder, "save": "", "appendonly": "no", "aclfile": users, "tls-port": (port := free_port()),
+        "port": 0, "dir": folder, "save": "", "appendonly": "no", "aclfile": file, "tls-port": (port := free_port()),
         "tls-cert-file": certificate, "tls-key-file": key, "tls-ca-cert-file": authority.path, "tls-auth-clients": "no",
     }  # fmt: skip
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from infra.reference.markdown import code, markdown, table
 from lambent import keys
+from lambent.rights import ROLES, rules
 
 
 def keys_page() -> str:
@@ -26,4 +27,10 @@ def keys_page() -> str:
 can change in one transaction. `USER` is a pseudonym. [How a shop's id becomes a key](redis.md#from-a-shops-id-to-its-key),
 and what those may count on who read the store by a client of their own, is a page of its own: their keys are marked here.
 
-{table(("key", "type", "what it holds", "written by", "read by", "how long it stays", "for all readers"), rows)}"""
+{table(("key", "type", "what it holds", "written by", "read by", "how long it stays", "for all readers"), rows)}
+## Users
+
+[How to use them](../how-to/secure-the-store.md). A pattern that begins with `%R~` may be read, one with `~` written too. `-@all` takes everything
+away that is not named.
+
+{table(("user", "for", "its rules"), ((code(name), role.meaning, code(rules(name))) for name, role in ROLES.items()))}"""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,8 +26,9 @@ from realtime.store import open_store
 from spark_jobs import store as shop
 from tests.chaos.processes import running
 from tests.chaos.rig import TILE_MS, wait_until
-from tests.guarded import Guarded, start_guarded, stop_guarded
+from tests.guarded import Guarded, password, start_guarded, stop_guarded
 from tests.http_server import VIEW, answers, post
+from tests.pages import all_blocks
 from tests.tls import an_authority
 from tests.valkey import free_port
 
@@ -261,6 +264,23 @@ def test_passwords_go_in_by_a_file_and_come_out_as_hashes() -> None:
     with pytest.raises(UsageError, match="Line 2") as caught:
         read_passwords(io.StringIO("worker a\nwroker hidden\n"))
     assert "hidden" not in str(caught.value)
+
+
+def test_the_page_makes_a_file_that_the_server_takes_and_that_lets_in_whom_it_names(tmp_path: Path) -> None:
+    (block,) = (block for block in all_blocks("bash") if block.page.endswith("secure-the-store.md"))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-euo", "pipefail", "-c", block.text], cwd=tmp_path, env=environment, check=True)
+    passwords = dict(line.split() for line in (tmp_path / "passwords").read_text().splitlines())
+    users = (tmp_path / "users.acl").read_text()
+    assert not any(secret in users for secret in passwords.values())
+    one = start_guarded(tmp_path, users=users)
+    try:
+        for role, secret in passwords.items():
+            url = one.url(role).replace(password(role), secret)
+            with contextlib.closing(redis.Redis.from_url(url)) as client:
+                assert client.ping()
+    finally:
+        stop_guarded(one)
 
 
 def test_every_family_of_keys_has_a_pattern_that_matches_it_alone() -> None:
