@@ -49,7 +49,9 @@ def evaluate(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any
         features.taxonomy.intents,
     )
     known = Truth(arguments.truth, settings.user_key_bytes(), intents) if arguments.truth else None
-    contenders = {MODEL: Artifact(staged, features).sessions, **baselines.cheap(table, features)}
+    wanted = [name for name in arguments.baselines.split(",") if name]
+    others = {**baselines.cheap(table, features), **baselines.dear(table, features, wanted)}
+    contenders = {MODEL: Artifact(staged, features).sessions, **others}
     test, validation = (score(contenders, table, features, split) for split in ("test", "validation"))
     truth = known.of(test) if known else None
     found = evaluate_scores(test, validation, intents, Rule.parse(arguments.threshold), truth, arguments.resamples)

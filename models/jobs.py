@@ -51,6 +51,10 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``evaluate`` takes."""
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="where to draw (default ROOT/reports)")
     parser.add_argument(
+        "--baselines", nargs="?", const="logistic,lightgbm,lstm", default="", metavar="NAMES",
+        help="fit and tune these beside it, which takes minutes (default logistic,lightgbm,lstm)",
+    )  # fmt: skip
+    parser.add_argument(
         "--threshold", default="f1", metavar="RULE",
         help="how to choose from which probability on to act: f1, cost:R (a missed one costs R false alarms), share:S (of users)",
     )  # fmt: skip
