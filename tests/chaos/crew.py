@@ -28,7 +28,7 @@ COMMANDS = {
     "archiver": ("archiver", "--interval-ms", "100"),
     "server": ("server",),
 }
-PATIENCE_S = 60
+PATIENCE_S = 180
 TRIES = 400
 """How often it is looked whether work is waiting, before a strike is void."""
 

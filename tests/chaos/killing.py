@@ -51,6 +51,8 @@ def kill_parts(folder: Path, kills: int, seed: int) -> dict[str, list[float]]:
     with working(folder) as crew:
         with producing(crew.rig, seed, threads=8, pause_s=0.1) as traffic:
             traffic.wait_for_accepted()
+            for name in crew.commands:
+                crew.recovery(name, traffic).wait()  # each is at work when the first one is struck
             took_s = kill_at_random(crew, traffic, kills, seed)
         crew.settle(traffic)
     return took_s
@@ -63,7 +65,7 @@ def kill_at_random(crew: Crew, traffic: Traffic, kills: int, seed: int) -> dict[
         By part: how long each recovery took, in seconds.
     """
     rng, took_s = random.Random(seed), {name: list[float]() for name in ("valkey", *COMMANDS)}
-    names = [name for name in took_s for _ in range(-(-kills // len(took_s)))][:kills]
+    names = [name for _ in range(-(-kills // len(took_s))) for name in took_s][:kills]
     rng.shuffle(names)
     while names:
         struck = list(dict.fromkeys(names[: 1 + (rng.random() < 0.3)]))

@@ -18,7 +18,7 @@ from tests.chaos.crashes import CrashError, FlakyStore, Fuse, fuse_tables
 from tests.chaos.rig import FEATURES, Rig, events_of, make_rig
 from tests.valkey import Valkey, server, valkey  # noqa: F401
 
-pytestmark = [pytest.mark.integration, pytest.mark.long]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(900)]
 TIMES = 10
 LEAST_POINTS = 20
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.conftest import Report
-from tests.chaos.crew import COMMANDS, DURABLE, behind, working
+from tests.chaos.crew import COMMANDS, DURABLE, PATIENCE_S, behind, working
 from tests.chaos.machine import Machine
 from tests.chaos.proxy import Way, proxied
 from tests.chaos.rig import wait_until
-from tests.chaos.traffic import producing
+from tests.chaos.traffic import Traffic, producing
 from tests.integration.test_full_disk import no_room
 from tests.valkey import free_port
 
-pytestmark = [pytest.mark.integration, pytest.mark.long]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(900)]
 HOUR_MS = 3_600_000
 TIMES = 6
 
@@ -60,7 +60,7 @@ def test_connections_that_are_cut_slowed_and_half_cut_lose_and_double_nothing(tm
                     lambda: network.losing(Way.DOWN),
                 ):
                     traffic.wait_for_accepted()
-                    wait_until(lambda: traffic.waiting > 0)
+                    wait_until(lambda: traffic.waiting > 0, PATIENCE_S)
                     with fault():
                         time.sleep(0.2 + rng.random())
                     report.recovered("network", [crew.recovery("valkey", traffic).wait()])
@@ -91,6 +91,7 @@ def test_a_disk_that_is_full_under_the_tables_holds_the_archive_up_and_nothing_e
             for _ in range(TIMES // 2):
                 traffic.wait_for_accepted()
                 with no_room(crew.processes["archiver"].pid):
+                    wait_for_another_line(tmp_path / "archiver.log", "table-not-writable")
                     held = crew.seen("archiver")
                     traffic.wait_for_accepted()
                     assert crew.seen("archiver") == held
@@ -115,10 +116,16 @@ def test_a_store_whose_memory_is_full_refuses_and_takes_events_again_once_it_is_
         crew.settle(traffic)
 
 
-def full(traffic) -> None:  # type: ignore[no-untyped-def]
+def wait_for_another_line(path: Path, word: str) -> None:
+    """Wait until a log has another line with a word in it."""
+    before = path.read_text().count(word)
+    wait_until(lambda: path.read_text().count(word) > before, PATIENCE_S)
+
+
+def full(traffic: Traffic) -> None:
     """Wait until for a while nothing is accepted."""
     end_s, accepted = time.monotonic() + 60, -1
     while traffic.accepted != accepted:
         assert time.monotonic() < end_s, "the store never filled up"
         accepted, answered = traffic.accepted, traffic.answered
-        wait_until(lambda answered=answered: traffic.answered > answered + 40)
+        wait_until(lambda answered=answered: traffic.answered > answered + 40, PATIENCE_S)

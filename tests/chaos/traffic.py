@@ -62,7 +62,7 @@ class Traffic:
         """How many events were accepted."""
         return self._counts()[2]
 
-    def wait_for_accepted(self, more: int = 100, seconds: float = 30) -> None:
+    def wait_for_accepted(self, more: int = 100, seconds: float = 180) -> None:
         """Wait until so many more events are accepted."""
         wanted = self.accepted + more
         wait_until(lambda: self.accepted >= wanted, seconds)
