@@ -256,7 +256,13 @@ def rebuild(p: int) -> str:
     return f"rebuild:{{{p}}}"
 
 
-@_family("set", "quarantine retry", "quarantine retry", "30 d after the last retry", rights="publisher=RW")
+@_family(
+    "set",
+    "quarantine retry, dead retry",
+    "quarantine retry, dead retry",
+    "30 d after the last retry",
+    rights="publisher=RW",
+)
 def retried(p: int) -> str:
     """Set of the quarantined places whose mended entry is in the stream: what makes a retry exactly-once."""
     return f"retried:{{{p}}}"

@@ -282,3 +282,16 @@ def test_the_command_sends_a_correction_of_a_version_and_refuses_what_is_none(
         assert cli.main(["model", "correct", "1", str(path)]) == 1
         assert "not a calibration" in capsys.readouterr().err
     assert cli.main(["model", "correct", "1"]) == 2
+
+
+def test_a_republished_profile_takes_effect_at_the_next_event(rig: Rig) -> None:
+    worker = rig.worker(load=load)
+    cutoffs_ms = []
+    for n in range(3):
+        rig.feed([(view(n, START_MS + n * 2_000), START_MS + n * 2_000)])
+        rig.drain(worker)
+        rig.publish(START_MS + n * 2_000 + 1_000)
+        cutoffs_ms.append(START_MS + n * 2_000 + 1_000)
+    said = rig.said()
+    assert [intent.cutoff_ms for intent in said] == [0, *cutoffs_ms[:2]]
+    assert [intent.session_events for intent in said] == [1, 2, 3]  # the session goes on

@@ -272,6 +272,17 @@ def test_eviction_and_persistence_are_what_keeps_users() -> None:
     assert realtime_checks.check_persistence({"aof_enabled": "1", "aof_last_write_status": "ok"}).status == "ok"
 
 
+@pytest.mark.parametrize(
+    ("used", "uncounted", "status"), [(70, 0, "ok"), (80, 0, "warning"), (95, 0, "problem"), (95, 30, "ok")]
+)
+def test_little_room_is_told_before_anything_is_refused_and_buffers_do_not_count(
+    used: int, uncounted: int, status: str
+) -> None:
+    info = {"used_memory": str(used), "maxmemory": "100", "mem_not_counted_for_evict": str(uncounted)}
+    assert realtime_checks.check_room(info).status == status
+    assert realtime_checks.check_room({**info, "maxmemory": "0"}).status == "ok"
+
+
 @pytest.mark.parametrize(("skew_ms", "status"), [(-20, "ok"), (1_500, "warning"), (-90_000, "problem")])
 def test_the_store_s_clock_is_compared_with_ours(skew_ms: int, status: str) -> None:
     assert realtime_checks.check_skew(skew_ms).status == status
