@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 
 from lambent.events import encode_event
+from realtime.store import Store
 from tests.benchmarks import load
 from tests.benchmarks.histograms import Latencies
 from tests.benchmarks.report import Row
@@ -20,6 +21,7 @@ from tests.chaos.processes import Process, running
 
 FAST, SLOW, POSTS = 15_000, 100, 200
 CLIENTS = 16
+START_S = 120.0
 WARM_S = 2.0
 """Of the events at the start, which are not counted: the worker's caches are filled."""
 
@@ -28,7 +30,7 @@ def from_log_to_intent(shop: Shop, seconds: float) -> tuple[list[Row], list[Late
     """Event due → intent readable."""
     rows, kept = [], []
     with running(shop.settings, "worker") as worker:
-        time.sleep(3)
+        _until_answered(shop)
         for rate, bars in ((FAST, ((50, 3.0, 1.5), (99, 12.0, 5.0))), (SLOW, ((99, 3.0, None),))):
             latencies, said = _open_loop(shop, worker, rate, seconds)
             kept.append(latencies)
@@ -63,10 +65,21 @@ def _open_loop(shop: Shop, worker: Process, rate: int, seconds: float) -> tuple[
     return latencies, said
 
 
+def _until_answered(shop: Shop) -> None:
+    """A few events, and wait until the worker has seen them: it has started, and loaded its model."""
+    shop.fill(4 * PARTITIONS)
+    store, every, end_s = Store(shop.valkey.url), range(PARTITIONS), time.monotonic() + START_S
+    while store.positions(every) != store.last_ids(every):
+        if time.monotonic() > end_s:
+            raise SystemExit(f"The worker did not start; see {shop.settings.root / 'worker.log'}")
+        time.sleep(0.1)
+
+
 def over_http(shop: Shop, seconds: float) -> tuple[list[Row], list[Latencies]]:
     """``POST /v1/events?wait`` and ``GET …/intent``."""
     url = f"http://127.0.0.1:{shop.settings.http_port}"
     with running(shop.settings, "worker"), _served(shop, url):
+        _until_answered(shop)
         users = [f"shopper-{n}" for n in range(200)]
         options = {"clients": CLIENTS, "rate": POSTS, "users": users}
         _run(load.Process("post", url, seconds=WARM_S, first=shop.sent + (1 << 40), **options))
