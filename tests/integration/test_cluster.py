@@ -21,8 +21,10 @@ from realtime.status import read_status
 from realtime.store import SHA, Store
 from tests.chaos.rig import Rig, events_of, in_background, make_rig, wait_until
 from tests.cluster import ClusterOfThree, add_replica, move_slot, start_cluster, stop_cluster
+from tests.event_stream import following, some
+from tests.http_server import VIEW, post, serving
 from tests.stores import Start
-from tests.valkey import Valkey, flush
+from tests.valkey import Valkey, flush, free_port
 
 pytestmark = pytest.mark.integration
 PARTITIONS = 6
@@ -183,6 +185,23 @@ def test_a_replica_that_takes_over_is_found_and_the_worker_goes_on(own_cluster: 
     rig.feed_now(events_of(40, 400, start=400))
     end()
     rig.check()
+
+
+def test_the_server_takes_events_answers_and_tells_who_follows_while_slots_move(
+    own_cluster: ClusterOfThree, tmp_path: Path
+) -> None:
+    rig = make_rig(own_cluster, tmp_path, partitions=PARTITIONS, http_port=free_port())
+    end = work(rig)
+    users = [f"u{n}" for n in range(30)]
+    with serving(rig) as http, following(http) as told:
+        for slot in (slot_of(keys.events(0)), slot_of(keys.events(1)), slot_of(keys.META)):
+            said = post(http, [{**VIEW, "user": user, "id": f"{slot}-{user}"} for user in users], wait=10_000).json()
+            assert all(one["intent"] for one in said["intents"])
+            move_slot(own_cluster, slot, another(own_cluster, slot))
+        found = http.post("/v1/intents", json={"users": users}).json()
+        assert all(one["intent"] for one in found["intents"])
+        assert len(some(told, 90)) == 90
+    end()
 
 
 def test_status_and_doctor_speak_of_all_nodes(rig: Rig, cluster: ClusterOfThree) -> None:
