@@ -77,6 +77,11 @@ bench-acknowledge: setup ## Measure what each meaning of 202 costs
 	@$(call say,Benchmark: what 202 means)
 	python -m tests.benchmarks.acknowledge
 
+.PHONY: bench-train
+bench-train: setup ## Measure training beside plain Keras; ten minutes (ARGS="--sessions 5e3" for less)
+	@$(call say,Benchmark: training)
+	python -m tests.benchmarks.train $(ARGS)
+
 .PHONY: demo
 demo: setup ## Run the whole of Lambent once: INPUT=your.csv MAPPING=how-to-read-it.toml, or events it makes up
 	@$(call say,The demo: lambent demo)

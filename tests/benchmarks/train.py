@@ -1,0 +1,84 @@
+"""``make bench-train``: what training costs, each figure beside a baseline measured in the same run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lambent.settings import Settings
+from tests.benchmarks import measure
+from tests.benchmarks.report import FOLDER, Row, tell
+from tests.benchmarks.sessions import write_sessions
+
+PACKAGES = ("tensorflow-cpu", "keras", "horovod", "ai-edge-litert", "deltalake")
+LARGER = (10, 40)
+"""Times as many sessions, for the memory of an epoch."""
+
+
+class Table:
+    """A table of sessions in a folder of its own."""
+
+    def __init__(self, root: Path, sessions: int) -> None:
+        self.root, self.sessions = root, sessions
+        root.mkdir(parents=True)
+        self.events = write_sessions(Settings(root=root, user_key="5a" * 32), sessions)
+
+    def run(self, what: str) -> tuple[dict[str, Any], float]:
+        """What ``train_runs`` says, and the most that it held, GiB."""
+        environment = {"LAMBENT_ROOT": str(self.root), "LAMBENT_USER_KEY": "5a" * 32, "PYTHONPATH": str(Path.cwd())}
+        run = measure.python("tests.benchmarks.train_runs", [what], environment, self.root / "log.txt")
+        return json.loads(run.output.splitlines()[-1]), run.peak_gib
+
+    def rate(self, what: str) -> float:
+        """Events a second."""
+        said, _ = self.run(what)
+        return said.get("events", self.events) / said["seconds"]
+
+
+def speed(table: Table) -> list[Row]:
+    """One process against plain Keras and against one batch in memory; two processes; scoring."""
+    own, in_memory = table.rate("own"), table.rate("held")
+    plain, xla = table.rate("plain"), table.rate("plain-xla")
+    best, how = max((plain, "without XLA"), (xla, "with XLA, once it has compiled every width"))
+    one, two, score = table.rate("pinned"), table.rate("two"), table.rate("score")
+    each = f"plain {plain:,.0f}, with XLA {xla:,.0f} events/s"
+    return [
+        Row("training, one process / keras.Model.fit", own / best, "×", ">= 1.5", f"{best:,.0f} events/s, {how}",
+            f"{own:,.0f} events/s; {each}; one thread all"),
+        Row("training / the step on one batch in memory", own / in_memory, "×", ">= 0.7", f"{in_memory:,.0f} events/s"),
+        Row("2 processes / 1, a core each", two / one, "×", ">= 1.7", f"1 process {one:,.0f} events/s",
+            f"2 processes {two:,.0f} events/s"),
+        Row("scoring of archived sessions", score, "events/s", ">= 100000", note="one process, one thread of LiteRT"),
+    ]  # fmt: skip
+
+
+def memory(folder: Path, sessions: int) -> list[Row]:
+    """One epoch at two sizes."""
+    rows = []
+    for times in LARGER:
+        table = Table(folder / f"times-{times}", times * sessions)
+        said, peak_gib = table.run("epoch")
+        note = f"{table.events / said['seconds']:,.0f} events/s"
+        rows.append(Row(f"peak memory of an epoch, {table.sessions:,} sessions", peak_gib, "GiB", "<= 3", note=note))
+        shutil.rmtree(table.root)
+    return rows
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="bench-train", description=__doc__)
+    parser.add_argument(
+        "--sessions", type=float, default=5e4, help="of most figures; memory takes 10 and 40 times as many"
+    )
+    parser.add_argument("--folder", type=Path, default=FOLDER / "train", help="made anew; needs about 3 GB")
+    given = parser.parse_args()
+    shutil.rmtree(given.folder, ignore_errors=True)
+    folder, sessions = given.folder.resolve(), int(given.sessions)
+    tell("train", [*speed(Table(folder / "small", sessions)), *memory(folder, sessions)], PACKAGES)
+
+
+if __name__ == "__main__":
+    main()
