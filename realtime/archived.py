@@ -32,17 +32,22 @@ def refuse_other_partitions(table: DeltaTable | None, partitions: int) -> None:
         raise DataError(f"The table log has {made} partitions, and the store {partitions}.", OTHER_PARTITIONS)
 
 
-def refuse_gap(store: FullStore, archived: Mapping[int, bytes]) -> None:
+def read_trimmed(store: FullStore, partitions: int) -> dict[int, bytes]:
+    """Up to where each stream has been trimmed. To be read before the table: another archiver may append and trim meanwhile."""
+    replies = store.pipe_or_raise(("GET", keys.trimmed(p)) for p in range(partitions))
+    return {p: trimmed or ids.START for p, trimmed in enumerate(replies)}
+
+
+def refuse_gap(trimmed: Mapping[int, bytes], archived: Mapping[int, bytes]) -> None:
     """Entries that were trimmed and are not in the table are lost.
 
     Raises:
         StoreError: there are such.
     """
-    replies = store.pipe_or_raise(("GET", keys.trimmed(p)) for p in archived)
-    for (p, end), trimmed in zip(archived.items(), replies, strict=True):
-        if ids.parse(end) < ids.parse(trimmed or ids.START):
+    for p, end in archived.items():
+        if ids.parse(end) < ids.parse(trimmed[p]):
             raise StoreError(
-                f"Partition {p} was trimmed up to {trimmed.decode()}, but the table log ends at {end.decode()}.",
+                f"Partition {p} was trimmed up to {trimmed[p].decode()}, but the table log ends at {end.decode()}.",
                 "The table is older than the store: restore it, or start with an empty store.",
             )
 

@@ -148,13 +148,14 @@ class Archiver:
     def _open(self) -> tuple[Archive, Archive, Archive]:
         from lambent import tables
         from realtime.archive import DEAD, INTENTS, LOG, Archive
-        from realtime.archived import raise_ids, refuse_gap
+        from realtime.archived import raise_ids, read_trimmed, refuse_gap
 
         p = self.meta.partitions
+        trimmed = read_trimmed(self.store, p)
         log = Archive(self.settings.table(tables.LOG), *LOG[:2], p)
         intents = Archive(self.settings.table(tables.INTENTS), *INTENTS[:2], p)
         dead = Archive(self.settings.table(tables.DEAD), *DEAD[:2], p)
-        refuse_gap(self.store, log.positions)
+        refuse_gap(trimmed, log.positions)
         if lost := raise_ids(self.store, log.positions):
             self._say_lost(lost, log)
         self._log, self._intents, self._dead, self._passed = log, intents, dead, {}

@@ -30,6 +30,7 @@ from realtime.archived import (
     count_lost,
     raise_ids,
     read_entries,
+    read_trimmed,
     refuse_gap,
     refuse_other_partitions,
 )
@@ -271,9 +272,10 @@ def rebuild(
 
 def _check(store: FullStore, settings: Settings, partitions: int) -> DeltaTable | None:
     """The archived log, which has what was trimmed."""
+    trimmed = read_trimmed(store, partitions)
     table = open_table(settings, tables.LOG)
     refuse_other_partitions(table, partitions)
-    refuse_gap(store, read_ends(table, LOG[1], partitions))
+    refuse_gap(trimmed, read_ends(table, LOG[1], partitions))
     return table
 
 

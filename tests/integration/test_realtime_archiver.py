@@ -137,6 +137,27 @@ def test_an_archive_that_lacks_what_was_trimmed_is_refused_in_words(rig: Rig) ->
         archiver(rig).round()
 
 
+def test_an_archiver_that_slept_while_another_archived_and_trimmed_finds_no_gap(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.feed_now(events_of(5, 20))
+    rig.drain()
+    reopen, opened = Archive.reopen, []
+
+    def sleep_after(self: Archive) -> None:
+        reopen(self)
+        opened.append(self)
+        if len(opened) == 1:  # the log's table has been read: another one takes the lease and does all there is to do
+            rig.store.call("DEL", keys.ARCHIVER)
+            archiver(rig).round()
+
+    monkeypatch.setattr(Archive, "reopen", sleep_after)
+    with pytest.raises(FencedError):
+        archiver(rig).round()
+    archiver(rig).round()
+    check_every_entry_once(rig)
+
+
 def test_a_table_of_another_number_of_partitions_is_refused_in_words(rig: Rig) -> None:
     Archive(rig.settings.table(tables.LOG), *LOG[:2], 2)
     with pytest.raises(DataError, match=r'was made with \{"partitions": 2\}'):
