@@ -70,10 +70,11 @@ def verify(
         StoreError: worker or archive has not seen all of the log, so that there is nothing to compare.
         DataError: a table cannot be read.
     """
+    from realtime import ids
     from realtime.law import check_law
     from realtime.told import read_told
     from realtime.verify.checks import Verification
-    from realtime.verify.evidence import read_evidence, read_files
+    from realtime.verify.evidence import read_evidence, read_files, refuse_news
     from realtime.verify.sent import check_sent
 
     started_s = time.monotonic()
@@ -85,11 +86,14 @@ def verify(
         )
 
     verification = Verification(store, meta, features, load=load, files=read_files(settings), facts=facts)
-    logs = {}
+    logs, ends = {}, {}
     for found in read_evidence(store, meta.partitions, settings):
         verification.partition(found)
+        log = found.log()
+        ends[found.partition] = log[-1][0] if log else ids.START
         if sent is not None:
-            logs[found.partition] = found.log()
+            logs[found.partition] = log
+    refuse_news(store, ends)
     sending = None
     if sent is not None:
         sending, differences = check_sent(sent, logs, features.taxonomy)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from lambent import keys, tables
+from lambent.errors import StoreError
 from lambent.events import Event, Intent
 from lambent.oracle import distinct
 from lambent.settings import Settings
 from realtime import ids
 from realtime.archive import INTENTS, LOG, read_ends
 from realtime.archived import read_entries, refuse_other_partitions
+from realtime.batch import MARKER
 from realtime.commit import Dead
 from realtime.dead import read_dead
 from realtime.history import file_events, open_table
@@ -75,16 +77,32 @@ def read_evidence(store: Store, partitions: int, settings: Settings) -> Iterator
     Raises:
         DataError: the log was archived from a store with another number of partitions.
     """
+    # The store first: what leaves it meanwhile is in the tables by then, and these are not behind what it says of them.
+    stored = [read_stored(store, p) for p in range(partitions)]
     log, said = open_table(settings, tables.LOG), open_table(settings, tables.INTENTS)
     refuse_other_partitions(log, partitions)
     ends, said_ends = read_ends(log, LOG[1], partitions), read_ends(said, INTENTS[1], partitions)
     dead = read_dead(settings, store, partitions)
-    for p in range(partitions):
-        found = read_stored(store, p)
+    for p, found in enumerate(stored):
         found.dead = dead.get(p, [])
         found.archived, found.end = _archived(log, p), ends[p]
         found.said, found.said_end = _said(said, p), said_ends[p]
         yield found
+
+
+def refuse_news(store: Store, ends: Mapping[int, bytes]) -> None:
+    """What came while the log was replayed is in what it is compared with.
+
+    Args:
+        store: has the streams.
+        ends: the last entry of each partition that was replayed.
+
+    Raises:
+        StoreError: something came.
+    """
+    for p, end in ends.items():
+        if any(kind != MARKER for _, kind, _ in _stream(store, p, keys.events, end)):
+            raise StoreError(f"Partition {p} got entries while its log was replayed.", "Stop what sends events.")
 
 
 def read_stored(store: Store, p: int) -> Evidence:
@@ -105,8 +123,7 @@ def read_files(settings: Settings) -> dict[str, list[tuple[Event, int]]]:
     return {user: distinct(own) for user, own in found.items()}
 
 
-def _stream(store: Store, p: int, stream: Callable[[int], str]) -> Iterator[Entry]:
-    at = ids.START
+def _stream(store: Store, p: int, stream: Callable[[int], str], at: bytes = ids.START) -> Iterator[Entry]:
     while found := store.read({p: at}, STREAM_ENTRIES, stream=stream).get(p):
         yield from found
         at = found[-1][0]

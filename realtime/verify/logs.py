@@ -44,7 +44,7 @@ def _overlap(found: Evidence) -> Iterator[Difference]:
     p, end = found.partition, ids.parse(found.end)
     streamed = {entry_id: (kind, data) for entry_id, kind, data in found.streamed if ids.parse(entry_id) <= end}
     archived = {entry_id: (kind, data) for entry_id, kind, data in found.archived}
-    first = ids.parse(found.streamed[0][0]) if found.streamed else end
+    ends = [ids.parse(found.streamed[n][0]) for n in (0, -1)] if found.streamed else [end, end]
     for entry_id, one in streamed.items():
         if entry_id not in archived:
             yield Difference(
@@ -54,7 +54,7 @@ def _overlap(found: Evidence) -> Iterator[Difference]:
             words = "the table log holds other bytes than the stream"
             yield Difference("archive", words, p, entry=entry_id.decode())
     for entry_id in archived:
-        if ids.parse(entry_id) > first and entry_id not in streamed:
+        if ends[0] < ids.parse(entry_id) < ends[1] and entry_id not in streamed:
             words = "the entry is in the table log, but not in the stream, which was not trimmed so far"
             yield Difference("archive", words, p, entry=entry_id.decode())
 

@@ -18,6 +18,7 @@ from lambent.errors import DataError, LambentError, ModelError
 from lambent.events import Event
 from realtime import rebuild
 from realtime.verify import command, reference
+from realtime.verify.checks import Verification
 from realtime.verify.command import verify
 from realtime.verify.sent import Outcome, Sending, Sent, read_sent
 from tests.chaos.rig import FEATURES, make_rig
@@ -159,6 +160,20 @@ def test_what_a_model_said_that_is_gone_is_not_judged(kept: Kept) -> None:
     assert found.models_missing == ("1",)
     assert found.tally.unproven > 0
     assert [one.what for one in found.examples] == ["control"] * PARTITIONS
+
+
+def test_entries_that_come_while_it_compares_are_refused_and_markers_are_not(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, read = kept.again(), Verification.partition
+    for kind, words in ((b"m", ""), (b"e", "Partition 0 got entries while its log was replayed")):
+
+        def meanwhile(self: Verification, found: Any, kind: bytes = kind) -> None:
+            read(self, found)
+            run.rig.store.append([(0, kind, b"")] if found.partition == 0 else [])
+
+        monkeypatch.setattr(Verification, "partition", meanwhile)
+        assert words in (found := said(run)) and bool(words) == bool(found), found
 
 
 def test_what_models_say_of_a_user_who_did_too_much_is_not_worked_out(
