@@ -10,8 +10,10 @@ import msgspec
 import numpy as np
 
 from lambent import keys, oracle
-from lambent.control import encode_control
+from lambent.calibration import Calibration
+from lambent.control import CalibrationEntry, PolicyEntry, encode_control
 from lambent.events import Event, Rejection, admit, encode_event
+from lambent.policy import Rule
 from lambent.records import encode_profiles
 from lambent.settings import Settings
 from realtime import ids
@@ -140,7 +142,7 @@ class Producer:
             count = min(rng.choice([1, 1, 2, 5]), self.left)
             self.left -= count
             self._send(store, self.visitors.events(count))
-            if rng.random() < 0.1:
+            if rng.random() < 0.2:
                 self._odd(store)
             world.sleep(rng.choice([0.002, 0.05, 0.3, 1]))
             if rng.random() < 0.15:
@@ -166,7 +168,12 @@ class Producer:
         """A control entry, an event in another's partition, or what is no event."""
         rng, partitions = self.parts.world.rng, self.parts.meta.partitions
         model = encode_control(model_entry(rng.randrange(1, 6), rng.choice(["here", "here", "gone"])))
-        odd = rng.choice([(b"c", model), (b"c", model), (b"c", b"{"), (b"e", b"{"), (b"?", b"")])
+        policy = encode_control(PolicyEntry((Rule("browse", rng.random(), "greet"),)))
+        correction = encode_control(
+            CalibrationEntry(rng.randrange(1, 6), Calibration((1 + rng.random(),) * 4, (0.1, 0, 0, 0)))
+        )
+        controls = [model, model, model, policy, correction, b"{"]
+        odd = rng.choice([*((b"c", one) for one in controls), (b"e", b"{"), (b"?", b"")])
         try:
             store.append((p, *odd) for p in range(partitions))
             if rng.random() < 0.5:
@@ -193,7 +200,7 @@ class Publisher:
     def run(self, stop: Stop) -> None:
         """Until it is told to stop."""
         world = self.parts.world
-        while not stop.wait(world.rng.choice([1, 3, 10])):
+        while not stop.wait(world.rng.choice([0.5, 1, 3])):
             try:
                 self._publish(self.parts.store(mortal=False))
             except UNAVAILABLE:
@@ -207,7 +214,8 @@ class Publisher:
         cutoffs = [ms for ms in {newest_ms, newest_ms - tile_ms, *self.parts.published} if floor_ms <= ms <= newest_ms]
         if not cutoffs or not newest_ms:
             return
-        cutoff_ms = rng.choice(sorted(cutoffs))
+        back = rng.random() < 0.4
+        cutoff_ms = min(cutoffs) if back else rng.choice(sorted(cutoffs))
         values = profiles([one for one in log if one[1] < cutoff_ms], tile_ms)
         for user in sorted({event.user for event, _ in log}):
             key = keys.profile(keys.partition(user, self.parts.meta.partitions), user)
