@@ -5,7 +5,7 @@
         if reading.probabilities["purchase"] > 0.3: ...
 
 It reads the store itself, by the contract in the reference (``reference/redis.md``), and needs redis-py with hiredis: the
-extra ``lambent[client]``. It is the one place of the core that talks to the store, and nothing else in the core imports it.
+extra ``lambent[client]``. Nothing else in the core imports it.
 """
 
 from lambent.client.asynchronous import AsyncIntentClient
