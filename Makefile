@@ -82,6 +82,11 @@ bench-train: setup ## Measure training beside plain Keras; ten minutes (ARGS="--
 	@$(call say,Benchmark: training)
 	python -m tests.benchmarks.train $(ARGS)
 
+.PHONY: bench-model
+bench-model: setup ## Measure the model against the truth of 200,000 simulated sessions (ARGS="--sessions 3e4" for less)
+	@$(call say,Benchmark: the model)
+	python -m tests.benchmarks.model $(ARGS)
+
 .PHONY: demo
 demo: setup ## Run the whole of Lambent once: INPUT=your.csv MAPPING=how-to-read-it.toml, or events it makes up
 	@$(call say,The demo: lambent demo)
