@@ -115,6 +115,7 @@ def test_a_replay_brings_its_key(http: httpx.Client, rig: Rig, secrets: dict[Sco
 
 
 def test_no_key_is_in_the_log_or_in_the_metrics(http: httpx.Client, rig: Rig, secrets: dict[Scope, str]) -> None:
+    assert send(http, CALLS[3], f"Bearer {secrets[Scope.READ]}x").status_code == 401
     text = (rig.settings.root / "server.log").read_text() + send(http, CALLS[3], f"Bearer {secrets[Scope.ADMIN]}").text
     assert "part=lambent.server" in text
     assert 'lambent_http_requests_total{status="401"}' in text
