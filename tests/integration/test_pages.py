@@ -15,6 +15,7 @@ TUTORIAL = ["docs/tutorial/a-shoppers-intent.md"]
 BY_HAND = [
     "docs/how-to/read-your-own-log.md",
     "docs/how-to/run-the-parts-by-hand.md",
+    "docs/how-to/read-the-evaluation.md",
     "docs/how-to/see-how-it-runs.md",
     "docs/how-to/find-out-what-is-wrong.md",
     "docs/how-to/mend-what-was-refused.md",
