@@ -108,7 +108,7 @@ ARCHIVER = _one(
 )
 WORKERS = _one(
     "lambent:workers",
-    "sorted set",
+    "zset",
     "The workers that live: name, a blank, the partitions that it may take (``0-7,12``). The score is when it counts as gone "
     "unless it says again that it is there, in ms by the store's clock. From it each works out its share.",
     "worker",

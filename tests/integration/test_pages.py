@@ -11,11 +11,10 @@ import pytest
 
 from tests.pages import DOCS, PROJECT, all_blocks, walk
 
-TUTORIAL = ["docs/tutorial/a-shoppers-intent.md"]
+TUTORIAL = ["docs/tutorial/a-shoppers-intent.md", "docs/how-to/read-the-evaluation.md"]
 BY_HAND = [
     "docs/how-to/read-your-own-log.md",
     "docs/how-to/run-the-parts-by-hand.md",
-    "docs/how-to/read-the-evaluation.md",
     "docs/how-to/see-how-it-runs.md",
     "docs/how-to/find-out-what-is-wrong.md",
     "docs/how-to/mend-what-was-refused.md",
