@@ -37,11 +37,11 @@ USER = "u" * 22
 ROOT = Path(__file__).parents[2]
 
 READ = {
-    "hash": ("HGET", "f"), "string": ("GET",), "stream": ("XLEN",), "set": ("SCARD",), "sorted set": ("ZCARD",),
+    "hash": ("HGET", "f"), "string": ("GET",), "stream": ("XLEN",), "set": ("SCARD",), "zset": ("ZCARD",),
 }  # fmt: skip
 WRITE = {
     "hash": ("HSET", "f", "v"), "string": ("SET", "v"), "stream": ("XADD", "*", "e", "v"), "set": ("SADD", "v"),
-    "sorted set": ("ZADD", "1", "v"),
+    "zset": ("ZADD", "1", "v"),
 }  # fmt: skip
 """By a key's type a command that reads it, and one that writes it; behind the command's name comes the key."""
 
