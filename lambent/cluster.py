@@ -15,7 +15,7 @@ from redis.commands import CoreCommands
 from redis.exceptions import ConnectionError, MovedError, RedisError, ResponseError, TimeoutError, WatchError
 
 from lambent.errors import SettingsError
-from lambent.routing import REDIRECTS, Queued, Router, Sent, settle
+from lambent.routing import REDIRECTS, Queued, Router, Sent, or_raise, settle
 from lambent.slots import ASK_SLOTS, Address, Command, joined, pause_s, reads_many, split_read
 
 _Commands: Any = CoreCommands  # redis-py gives types to a part of itself
@@ -90,10 +90,7 @@ class Cluster(_Commands):  # type: ignore[misc]
         """Send one command; its reply."""
         if reads_many(command):
             return self._read(command)
-        reply = self.run([(command, options)])[0]
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+        return or_raise(self.run([(command, options)]))[0]
 
     def pipeline(self, transaction: bool = False) -> Pipeline:
         """Commands that are sent together, to each node those that are its own.
@@ -191,10 +188,7 @@ class Cluster(_Commands):  # type: ignore[misc]
         queue: list[Queued] = [(part, {}) for part in parts]
         started_s = time.monotonic()
         while True:
-            replies = self.run(queue)
-            for reply in replies:
-                if isinstance(reply, Exception):
-                    raise reply
+            replies = or_raise(self.run(queue))
             elapsed_s = time.monotonic() - started_s
             found = joined(replies)
             if found or elapsed_s * 1000 >= block_ms:
@@ -251,10 +245,7 @@ class Pipeline(_Commands):  # type: ignore[misc]
         """Send them; their replies in order."""
         queue, self._queue = self._queue, []
         replies = self._cluster.run(queue) if queue else []
-        for reply in replies if raise_on_error else ():
-            if isinstance(reply, Exception):
-                raise reply
-        return replies
+        return or_raise(replies) if raise_on_error else replies
 
     def __len__(self) -> int:
         return len(self._queue)

@@ -19,6 +19,14 @@ Sent = dict[Address, list[tuple[int, bool]]]
 """By node the places of commands, and whether each follows an ``ASK``."""
 
 
+def or_raise(replies: list[Any]) -> list[Any]:
+    """The replies, raising the first that is an error."""
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
 class Router:
     """Where commands go, and where those that were refused go next.
 

@@ -10,7 +10,7 @@ from typing import Any
 import redis.asyncio
 from redis.exceptions import RedisError, ResponseError
 
-from lambent.routing import REDIRECTS, Queued, Router, Sent, settle
+from lambent.routing import REDIRECTS, Queued, Router, Sent, or_raise, settle
 from lambent.slots import ASK_SLOTS, Address, Command, joined, pause_s, reads_many, split_read
 
 
@@ -36,10 +36,7 @@ class AsyncStore:
             return await self._first.execute_command(*command)
         if reads_many(command):
             return await self._read(command)
-        reply = (await self.run([command]))[0]
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+        return or_raise(await self.run([command]))[0]
 
     async def ask_each(self, *command: Any) -> list[Any]:
         """Ask the server, or every node of a Cluster that has keys, the same."""
@@ -107,10 +104,7 @@ class AsyncStore:
         block_ms, parts = split_read(command)
         started_s = time.monotonic()
         while True:
-            replies = await self.run(parts)
-            for reply in replies:
-                if isinstance(reply, Exception):
-                    raise reply
+            replies = or_raise(await self.run(parts))
             elapsed_s = time.monotonic() - started_s
             found = joined(replies)
             if found or elapsed_s * 1000 >= block_ms:
@@ -180,10 +174,7 @@ class AsyncPipeline:
         """Send them; their replies in order."""
         queue, self._queue = self._queue, []
         replies = await self._store.run(queue) if queue else []
-        for reply in replies if raise_on_error else ():
-            if isinstance(reply, Exception):
-                raise reply
-        return replies
+        return or_raise(replies) if raise_on_error else replies
 
     async def __aenter__(self) -> AsyncPipeline:
         return self

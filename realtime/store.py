@@ -15,6 +15,7 @@ from lambent.cluster import nodes_of
 from lambent.control import ControlEntry, encode_control
 from lambent.errors import FencedError, StoreError
 from lambent.keys import SCHEMA
+from lambent.routing import or_raise
 from lambent.settings import Settings
 from realtime import ids
 from realtime.commit import SCRIPT, Commit, Dead
@@ -121,11 +122,7 @@ class Store:
 
     def pipe_or_raise(self, commands: Iterable[Sequence[bytes | str | int]]) -> list[Any]:
         """The same, raising the first error."""
-        replies = self.pipe(commands)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
-        return replies
+        return or_raise(self.pipe(commands))
 
     def now_ms(self) -> int:
         """The server's clock, which stamps what it is given."""
