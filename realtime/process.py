@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import msgspec
@@ -67,7 +68,7 @@ class Processor:
     def __init__(self, features: FeatureSet, models: Models, tile_ms: int, rules: Sequence[Rule] | None = None) -> None:
         self.features, self.models, self.tile_ms = features, models, tile_ms
         self._rules = rules_for(features.taxonomy) if rules is None else tuple(rules)
-        self._wordings: dict[tuple[Rule, ...], Wording] = {}
+        self._wording = functools.lru_cache(WORDINGS)(functools.partial(Wording, features.taxonomy))
         self._told: set[str] = set()
 
     def run(self, batch: Batch, users: dict[str, int], values: Sequence[bytes | None], floor_ms: int) -> Outcome:
@@ -156,13 +157,6 @@ class Processor:
             for row, intent in zip(rows.tolist(), written, strict=True):
                 intents[row] = intent
         return intents
-
-    def _wording(self, rules: tuple[Rule, ...]) -> Wording:
-        if rules not in self._wordings:
-            self._wordings = {rules: Wording(self.features.taxonomy, rules)} | dict(
-                list(self._wordings.items())[:WORDINGS]
-            )
-        return self._wordings[rules]
 
     def _show_catalogue(self, encoded: Events, events: list[Admitted], batch: Batch) -> None:
         """Write into each event what the catalogue of its partition knows of its product and category."""
