@@ -9,8 +9,7 @@ from typing import Any
 from lambent.cli import Command
 from lambent.errors import UsageError
 from lambent.settings import Settings
-
-EXAMPLES = 2
+from spark_jobs.quarantine_command import EXAMPLES, show
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,17 +45,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> Any:
 
 
 def _show(arguments: argparse.Namespace, settings: Settings, chosen: Any) -> Any:
-    import msgspec
-
     from lambent.tables import DEAD
-    from spark_jobs.quarantine import open_rows, summary
-    from spark_jobs.quarantine_command import describe
 
-    limit = EXAMPLES if arguments.limit is None else arguments.limit
-    groups = summary(open_rows(settings, chosen, DEAD), limit)
-    if not arguments.json:
-        print(describe(groups, "Entries given up", "Nothing was given up."))
-    return {"rows": sum(group.rows for group in groups), "groups": msgspec.to_builtins(groups)}
+    return show(arguments, settings, chosen, DEAD, "Entries given up", "Nothing was given up.")
 
 
 def _write_out(arguments: argparse.Namespace, settings: Settings, chosen: Any) -> Any:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from lambent.cli import Command
 from lambent.errors import UsageError
 from lambent.settings import Settings
+from lambent.tables import QUARANTINE
 from lambent.utc import parse_time, time_text
 
 if TYPE_CHECKING:
     from spark_jobs.quarantine import Chosen, Group
 
 EXAMPLES = 2
+TITLE, NOTHING = "Rows in quarantine", "Nothing is in quarantine."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +56,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> Any:
         _refuse(arguments, "retry", "out", "limit")
         return _retry(arguments, settings, chosen)
     _refuse(arguments, "show", "file", "before")
-    return _write_out(arguments, settings, chosen) if arguments.out else _show(arguments, settings, chosen)
+    return _write_out(arguments, settings, chosen) if arguments.out else show(arguments, settings, chosen)
 
 
 def _refuse(arguments: argparse.Namespace, action: str, *names: str) -> None:
@@ -64,18 +66,22 @@ def _refuse(arguments: argparse.Namespace, action: str, *names: str) -> None:
             raise UsageError(f"'{name}' is for 'quarantine {other}'.", "See lambent quarantine --help.")
 
 
-def _show(arguments: argparse.Namespace, settings: Settings, chosen: Chosen) -> Any:
+def show(
+    arguments: argparse.Namespace, settings: Settings, chosen: Chosen, table: str = QUARANTINE,
+    title: str = TITLE, nothing: str = NOTHING,
+) -> Any:  # fmt: skip
+    """Sum up what is open in a table of what was refused, for people or as what ``--json`` prints."""
     import msgspec
 
     from spark_jobs.quarantine import open_rows, summary
 
-    groups = summary(open_rows(settings, chosen), EXAMPLES if arguments.limit is None else arguments.limit)
+    groups = summary(open_rows(settings, chosen, table), EXAMPLES if arguments.limit is None else arguments.limit)
     if not arguments.json:
-        print(describe(groups))
+        print(describe(groups, title, nothing))
     return {"rows": sum(group.rows for group in groups), "groups": msgspec.to_builtins(groups)}
 
 
-def describe(groups: list[Group], title: str = "Rows in quarantine", nothing: str = "Nothing is in quarantine.") -> str:
+def describe(groups: list[Group], title: str = TITLE, nothing: str = NOTHING) -> str:
     """The open rows for people."""
     from spark_jobs.quarantine import is_live
 
