@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from lambent.calibration import Calibration
-from lambent.events import Rejection
+from lambent.events import UNDECODABLE, Rejection
 from lambent.policy import Rule
 
 
@@ -73,5 +73,5 @@ def decode_control(data: bytes) -> ControlEntry | Rejection:
     """A control entry, or why the bytes are none."""
     try:
         return _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         return Rejection("control", str(error))

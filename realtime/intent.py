@@ -13,7 +13,7 @@ import msgspec
 from lambent import keys
 from lambent.cli import Command
 from lambent.errors import DataError, UsageError
-from lambent.events import USER_PATTERN, Intent
+from lambent.events import UNDECODABLE, USER_PATTERN, Intent
 from lambent.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def find_intent(store: FullStore, partitions: int, user: str) -> Intent | None:
         return None
     try:
         return msgspec.json.decode(value, type=Intent)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise DataError(
             f"The store holds no intent of this version ({error}).", "Is the worker of the same one?"
         ) from error

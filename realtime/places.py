@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from lambent.errors import UsageError
+from lambent.events import UNDECODABLE
 from realtime.ids import SEQ_BITS
 
 MOST_SEQ = (1 << SEQ_BITS) - 1
@@ -48,7 +49,7 @@ def read_place(text: str, partitions: int) -> tuple[int, Ids]:
     """
     try:
         packed = _decode(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
+    except (binascii.Error, ValueError, *UNDECODABLE) as error:
         raise _no_place() from error
     if not len(packed.ages_ms) == len(packed.seqs) == partitions or not 0 <= packed.as_of_ms < MOST_MS:
         raise _no_place()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lambent import keys
 from lambent.errors import FencedError
+from lambent.events import UNDECODABLE
 from lambent.features import FeatureSet
 from realtime import ids
 from realtime.bases import Base
@@ -142,7 +143,7 @@ _decode_user = msgspec.json.Decoder(_Of).decode
 def _user_of(data: bytes) -> str:
     try:
         return _decode_user(data).user
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNDECODABLE:
         return ""  # no event: the door says so
 
 

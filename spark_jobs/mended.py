@@ -21,7 +21,7 @@ from typing import BinaryIO, Self
 import msgspec
 
 from lambent.errors import DataError, UsageError
-from lambent.events import Rejection
+from lambent.events import UNDECODABLE, Rejection
 from lambent.mapping import Mapping, Row, read_events
 from lambent.mapping.readers import RAW_BYTES, LogFile
 from lambent.mapping.spec import FileSpec
@@ -188,7 +188,7 @@ def read_mended(path: Path) -> dict[Place, Mended]:
         try:
             one = decode(line)
             bytes_of(one, "utf-8")
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (*UNDECODABLE, ValueError) as error:
             remedy = "Mend rows that 'lambent quarantine show --out' wrote, and only what is in 'raw'."
             raise DataError(f"{path}:{number}: {error}.", remedy) from error
         if found.setdefault(one.place, one) is not one:

@@ -219,6 +219,7 @@ def test_rows_written_out_and_mended_by_hand_go_in(
     ("text", "told"),
     [
         ("{", "rows.jsonl:1"),
+        ('{"origin":' + "[" * 5_000, "rows.jsonl:1"),
         ('{"origin":"a","line":1}', "neither raw nor"),
         ('{"origin":"a","line":1,"raw":"x"}\n' * 2, "twice"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +36,12 @@ def test_a_place_of_64_partitions_is_short() -> None:
     now_ms = 1_800_000_000_000
     busy = write_place(now_ms, [(now_ms - 17 * p) << SEQ_BITS | p % 3 for p in range(64)])
     assert len(busy) < 400
+
+
+def test_a_place_nested_without_end_is_refused_in_words() -> None:
+    deep = base64.urlsafe_b64encode(b"\x91" * 3_000).decode()
+    with pytest.raises(UsageError, match="Last-Event-ID"):
+        read_place(deep, 3)
 
 
 def test_a_place_of_a_store_with_other_partitions_is_refused() -> None:

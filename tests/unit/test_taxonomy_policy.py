@@ -53,3 +53,4 @@ def test_a_control_entry_survives_its_bytes_and_rubbish_is_rejected() -> None:
     assert decode_control(encode_control(entry)) == entry
     assert isinstance(decode_control(b'{"type": "model"}'), Rejection)
     assert isinstance(decode_control(b"\xff"), Rejection)
+    assert isinstance(decode_control(b'{"type":' + b"[" * 5_000), Rejection)
