@@ -244,6 +244,17 @@ def intent(p: int, user: str) -> str:
     return f"intent:{{{p}}}:{user}"
 
 
+def intent_pattern() -> str:
+    """What matches every newest intent, as ``SCAN`` has it."""
+    return "intent:{*}:*"
+
+
+def user_of(key: str) -> tuple[int, str]:
+    """The partition and the pseudonym that a key of one user names."""
+    p, _, user = key[key.index("{") + 1 :].partition("}:")
+    return int(p), user
+
+
 @_family("string", "archiver", "worker, archiver", rights="worker=R archiver=RW")
 def trimmed(p: int) -> str:
     """Id up to which the stream has been trimmed: a worker whose position is before it has lost entries."""

@@ -159,7 +159,7 @@ class Rebuild:
         """The live records that are there."""
         found: dict[int, set[str]] = {p: set() for p in partitions}
         for name in map(bytes.decode, self.store.scan(keys.live_pattern())):
-            p = int(name[name.index("{") + 1 : name.index("}")])
+            p, _ = keys.user_of(name)
             if p in found:
                 found[p].add(name)
         return found

@@ -84,6 +84,18 @@ def a_record_that_never_expires(rig: Rig) -> None:
     rig.store.call("PERSIST", keys.live(*a_user(rig)))
 
 
+@damage("record: there is one, and the log of its partition has nothing of the user")
+def a_record_of_somebody_who_never_came(rig: Rig) -> None:
+    stranger = keys.pseudonym("nobody", b"k")
+    rig.store.call("COPY", keys.live(*a_user(rig)), keys.live(keys.partition(stranger, PARTITIONS), stranger))
+
+
+@damage("newest intent: there is one, and the log of its partition has nothing of the user")
+def a_newest_intent_in_another_partition(rig: Rig) -> None:
+    p, user = a_user(rig)
+    rig.store.call("COPY", keys.intent(p, user), keys.intent((p + 1) % PARTITIONS, user))
+
+
 @damage("recent ids: of .* remembered ids .* are missing")
 def recent_ids_forgotten(rig: Rig) -> None:
     def change(records: Any) -> None:

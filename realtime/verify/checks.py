@@ -69,6 +69,7 @@ class Verification:
         self._loads = Loads(features, load)
         self._models = Models(features, self._loads)
         self._reference = Reference(self._models, meta.tile_ms)
+        self._seen: set[str] = set(self._files)
         self._records = Records(features, meta, store.now_ms(), meta.floor_ms - LOOKBACK_MS)
 
     def partition(self, found: Evidence) -> None:
@@ -83,7 +84,22 @@ class Verification:
         if (there := msgspec.structs.replace(read_control(found.control), features="")) != walked.control:
             words = f"the control entries have set {walked.control}, and the worker remembers {there}"
             self.add([Difference("control", words, p)])
+        self._seen |= walked.seen
         self._users(p, walked.users, _by_user(found.intents()))
+
+    def strangers(self) -> None:
+        """Look for what is kept of users of whom the log has nothing, or in a partition that is not theirs; call it last."""
+        for what, pattern in (("record", keys.live_pattern()), ("newest intent", keys.intent_pattern())):
+            for name in sorted(set(map(bytes.decode, self._store.scan(pattern)))):
+                p, user = keys.user_of(name)
+                if user not in self._seen or p != keys.partition(user, self._meta.partitions):
+                    self.add(
+                        [
+                            Difference(
+                                what, "there is one, and the log of its partition has nothing of the user", p, user
+                            )
+                        ]
+                    )
 
     def _users(self, p: int, users: Mapping[str, Sequence[Live]], said: dict[str, list[Said]]) -> None:
         answers = Answers(self._features, self._meta.floor_ms, self.report.models_missing)

@@ -93,6 +93,7 @@ def verify(
         ends[found.partition] = log[-1][0] if log else ids.START
         if sent is not None:
             logs[found.partition] = log
+    verification.strangers()
     refuse_news(store, ends)
     sending = None
     if sent is not None:

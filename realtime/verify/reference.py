@@ -49,11 +49,13 @@ class Walked:
         users: distinct events by user, in order.
         strays: entries of users of another partition, which have to be dead letters.
         control: what the control entries have set at the end.
+        seen: who has any event in it, be it a copy of one from a file.
     """
 
     users: dict[str, list[Live]] = dataclasses.field(default_factory=dict)
     strays: list[bytes] = dataclasses.field(default_factory=list)
     control: Control = dataclasses.field(default_factory=Control)
+    seen: set[str] = dataclasses.field(default_factory=set)
 
 
 def walk(
@@ -100,6 +102,7 @@ def walk(
                 seen[event.user].add(event.id)
                 live = Live(event, entry_id, ids.ingest_ms(entry_id), walked.control)
                 walked.users.setdefault(event.user, []).append(live)
+    walked.seen = set(seen)
     return walked
 
 
