@@ -153,7 +153,8 @@ class Crew:
     def end(self, name: str) -> None:
         """Stop a part as a service manager would."""
         self.processes[name].terminate()
-        assert self.processes[name].wait(30) == 0
+        code = self.processes[name].wait(30)
+        assert code == 0, f"{name} ended with {code}:\n{(self.folder / f'{name}.log').read_text()[-3_000:]}"
 
     def close(self) -> None:
         """End all processes."""
@@ -190,7 +191,9 @@ class Recovery:
         try:
             if self.name in ("server", "valkey") and self.traffic.accepted <= self._accepted:
                 return False
-            return self.name == "server" or not behind(self.crew.seen(self.name), self.marks)
+            if self.name == "server":  # what its predecessor accepted may be told late
+                return ready(self.crew.rig)
+            return not behind(self.crew.seen(self.name), self.marks)
         except UNAVAILABLE:
             return False
 

@@ -56,12 +56,13 @@ class Proxy:
         self._loop.close()
 
     def cut(self) -> int:
-        """Cut all connections, in the midst of whatever they carry; how many there were. New ones are let through."""
+        """Cut all connections, in the midst of whatever they carry; how many there were. New ones lose nothing."""
 
         async def abort() -> int:
             found = list(self._writers)
             for writer in found:
                 writer.transport.abort()
+            self.swallowed = frozenset()  # no connection can begin in between
             await asyncio.sleep(0)
             return len(found) // 2
 
@@ -75,7 +76,6 @@ class Proxy:
             yield
         finally:
             self.cut()
-            self.swallowed = frozenset()
 
     @contextmanager
     def slow(self, delay_s: float) -> Iterator[None]:
