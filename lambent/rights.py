@@ -16,6 +16,8 @@ _LOOK = "eval_ro get exists xinfo|stream xlen xrange hgetall time info"
 """What tells how far behind somebody is."""
 _MAKE = "hgetall hsetnx"
 """Whoever comes first makes the store."""
+_ON_DISK = "waitaof config|get"
+"""What a server needs that acknowledges from the disk (``LAMBENT_ACKNOWLEDGE``); no Redis before 7.2 knows it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,20 +74,25 @@ def glob(key: Key) -> str:
     return key.pattern.replace("{p}", "{*}").replace("USER", "*")
 
 
-def rules(role: str) -> str:
+def rules(role: str, *, on_disk: bool = False) -> str:
     """What ``ACL SETUSER`` takes, but for the password."""
-    commands = [f"+{name}" for name in dict.fromkeys(f"{_CONNECT} {ROLES[role].commands}".split())]
+    own = f"{ROLES[role].commands} {_ON_DISK if on_disk and role == 'server' else ''}"
+    commands = [f"+{name}" for name in dict.fromkeys(f"{_CONNECT} {own}".split())]
     return " ".join([*patterns(role), "-@all", *commands])
 
 
-def acl_file(hashes: Mapping[str, str] | None = None) -> str:
+def acl_file(hashes: Mapping[str, str] | None = None, *, on_disk: bool = False) -> str:
     """The server's ``aclfile``.
 
     Args:
         hashes: by role the SHA-256 of its password, in hex; a user without one is off.
+        on_disk: events are acknowledged from the store's disk.
     """
     known = hashes or {}
-    users = (f"user {role} {f'on #{known[role]}' if role in known else 'off'} {rules(role)}" for role in ROLES)
+    users = (
+        f"user {role} {f'on #{known[role]}' if role in known else 'off'} {rules(role, on_disk=on_disk)}"
+        for role in ROLES
+    )
     return "\n".join(["user default off resetpass", *users, ""])
 
 

@@ -30,9 +30,14 @@ def _read(node: Any) -> Info:
     before_ms = time.time() * 1000
     seconds, microseconds = node.execute_command("TIME")
     middle_ms = (before_ms + time.time() * 1000) / 2
+    skew_ms = round(int(seconds) * 1000 + int(microseconds) / 1000 - middle_ms)
+    return {**info, "skew_ms": str(skew_ms), "node": place_of(node)}
+
+
+def place_of(node: Any) -> str:
+    """Where a server is: its socket, or its host and port."""
     named = node.connection_pool.connection_kwargs
-    where = str(named.get("path") or f"{named.get('host')}:{named.get('port')}")
-    return {**info, "skew_ms": str(round(int(seconds) * 1000 + int(microseconds) / 1000 - middle_ms)), "node": where}
+    return str(named.get("path") or f"{named.get('host')}:{named.get('port')}")
 
 
 def server_of(info: Info) -> tuple[str, str]:

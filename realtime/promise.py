@@ -20,6 +20,7 @@ from lambent.doctor import Finding, ok, problem
 from lambent.errors import SettingsError
 from lambent.settings import Settings
 from realtime.connection import in_words
+from realtime.node_checks import place_of
 from realtime.store import Store
 
 PLACES = {"memory": "in its memory", "disk": "on its disk", "replica": "in a replica's memory"}
@@ -89,18 +90,24 @@ def refuse_promise(store: Store, settings: Settings) -> None:
     if settings.acknowledge != "disk":
         return
     with in_words():
-        try:
-            store.call("WAITAOF", 1, 0, 1)
-            _, policy = store.call("CONFIG", "GET", "appendfsync")
-        except redis.exceptions.ResponseError as error:
-            raise SettingsError(
-                f"LAMBENT_ACKNOWLEDGE is disk, and the store cannot say what is on its disk ({error}).",
-                "That takes Valkey, or Redis from 7.2 on, with appendonly yes, and the right to CONFIG GET. "
-                "Or set LAMBENT_ACKNOWLEDGE=memory.",
-            ) from error
+        for node in store.nodes():
+            _refuse_promise_of(node)
+
+
+def _refuse_promise_of(node: Any) -> None:
+    try:
+        node.execute_command("WAITAOF", 1, 0, 1)
+        _, policy = node.execute_command("CONFIG", "GET", "appendfsync")
+    except redis.exceptions.ResponseError as error:
+        raise SettingsError(
+            f"LAMBENT_ACKNOWLEDGE is disk, and the store at {place_of(node)} cannot say what is on its disk ({error}).",
+            "That takes Valkey, or Redis from 7.2 on, with appendonly yes, and a user that may ask for it (infra.acl --disk). "
+            "Or set LAMBENT_ACKNOWLEDGE=memory.",
+        ) from error
     if policy != b"always":
         raise SettingsError(
-            f"LAMBENT_ACKNOWLEDGE is disk, and the store's appendfsync is {policy.decode()}: it may lose what it acknowledged.",
+            f"LAMBENT_ACKNOWLEDGE is disk, and appendfsync of the store at {place_of(node)} is {policy.decode()}: "
+            "it may lose what it acknowledged.",
             "Set it, and in the store's file too: CONFIG SET appendfsync always. Or set LAMBENT_ACKNOWLEDGE=memory.",
         )
 

@@ -15,22 +15,27 @@ from lambent import keys
 from lambent.doctor import Question
 from lambent.errors import SettingsError
 from lambent.events import Event
+from lambent.rights import rules
+from lambent.slots import slot_of
 from realtime.api import EXCEPTION_HANDLERS, store_full
 from realtime.checks import check_store
 from realtime.collector import Taken
 from realtime.gateway import Gateway
-from realtime.promise import refuse_promise
+from realtime.promise import NotKeptError, refuse_promise
+from realtime.store import Store
 from tests.chaos.generator import ACCEPTED
 from tests.chaos.machine import Machine
 from tests.chaos.processes import running, spawn
 from tests.chaos.proxy import Proxy, Way, proxied
 from tests.chaos.rig import Rig, make_rig, wait_until
 from tests.chaos.traffic import check_held, producing
+from tests.cluster import start_cluster, stop_cluster
 from tests.http_server import VIEW, post, serving
 from tests.valkey import Valkey, free_port, server, start_valkey, stop_valkey, valkey  # noqa: F401
 
 pytestmark = pytest.mark.integration
 ON_DISK = ("--save", "", "--appendonly", "yes", "--appendfsync")
+PARTITIONS = 12
 IN_MEMORY = ("--save", "", "--appendonly", "no")
 
 
@@ -129,7 +134,8 @@ def test_a_store_that_does_not_know_what_is_on_its_disk_is_refused_at_the_start(
     process = spawn(rig.settings, "server")
     assert process.wait(20) == 2
     said = (tmp_path / "server.log").read_text()
-    assert "LAMBENT_ACKNOWLEDGE is disk, and the store cannot say what is on its disk (WAITAOF" in said
+    assert "LAMBENT_ACKNOWLEDGE is disk, and the store at 127.0.0.1:" in said
+    assert "cannot say what is on its disk (WAITAOF" in said
     assert "with appendonly yes" in said
 
 
@@ -137,12 +143,58 @@ def test_a_store_that_syncs_once_a_second_is_refused_since_it_says_too_early_tha
     own = start_valkey(tmp_path, free_port(), *ON_DISK, "everysec")
     rig = make_rig(own, tmp_path, acknowledge="disk")
     try:
-        with pytest.raises(SettingsError, match="appendfsync is everysec: it may lose what it acknowledged"):
+        with pytest.raises(SettingsError, match="is everysec: it may lose what it acknowledged"):
             refuse_promise(rig.store, rig.settings)
         own.client.config_set("appendfsync", "always")
         refuse_promise(rig.store, rig.settings)
     finally:
         stop_valkey(own)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_the_servers_user_may_ask_what_is_on_the_disk_where_its_rights_were_written_for_it(
+    tmp_path: Path, on_disk: bool
+) -> None:
+    own = start_valkey(tmp_path, free_port(), *ON_DISK, "always")
+    rig = make_rig(own, tmp_path, acknowledge="disk")
+    own.client.execute_command("ACL", "SETUSER", "server", "on", ">secret", *rules("server", on_disk=on_disk).split())
+    store = Store(own.url.replace("redis://", "redis://server:secret@"))
+    try:
+        if on_disk:
+            refuse_promise(store, rig.settings)
+        else:
+            with pytest.raises(SettingsError, match=r"infra\.acl --disk"):
+                refuse_promise(store, rig.settings)
+    finally:
+        stop_valkey(own)
+
+
+def test_on_a_cluster_an_event_is_acknowledged_only_by_a_node_that_keeps_it(tmp_path: Path) -> None:
+    (tmp_path / "nodes").mkdir()
+    own = start_cluster(tmp_path / "nodes", *ON_DISK[2:], "always")
+    rig = make_rig(own, tmp_path, acknowledge="disk", partitions=PARTITIONS)
+    one = own.nodes[1]
+    elsewhere = [p for p in range(PARTITIONS) if own.owner(slot_of(keys.events(p))) is not one]
+
+    async def append() -> None:
+        gateway = Gateway(rig.settings, PARTITIONS)
+        await gateway.append([Taken(p, "user", f"a{p}", b"{}") for p in range(PARTITIONS)])
+        one.client.config_set("appendonly", "no")
+        await gateway.append([Taken(p, "user", f"b{p}", b"{}") for p in elsewhere])
+        with pytest.raises(NotKeptError, match="cannot say whether"):
+            await gateway.append([Taken(p, "user", f"c{p}", b"{}") for p in range(PARTITIONS)])
+        await gateway.close()
+
+    try:
+        port = one.client.connection_pool.connection_kwargs["port"]
+        one.client.config_set("appendfsync", "everysec")
+        with pytest.raises(SettingsError, match=rf":{port} is everysec"):
+            refuse_promise(rig.store, rig.settings)
+        one.client.config_set("appendfsync", "always")
+        refuse_promise(rig.store, rig.settings)
+        asyncio.run(append())
+    finally:
+        stop_cluster(own)
 
 
 @pytest.mark.parametrize(("acknowledge", "status"), [("memory", "ok"), ("disk", "problem"), ("replica", "problem")])
