@@ -1,7 +1,7 @@
 """Whenever there are new training rows: train with Horovod on Spark, evaluate, register through the gate.
 
 A run reads the newest version of `training_sessions`, so one run makes up for several that were missed. The candidate
-becomes champion only if the gate lets it through; why not, the report of `register` says.
+becomes champion only if the gate lets it through; why or why not, `ROOT/reports/gate.md` and the report of `register` say.
 """
 
 from __future__ import annotations

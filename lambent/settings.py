@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     quality: Path | None = Field(
         None, description="TOML file of the tables' limits before training; default: a shop's."
     )
+    gate: Path | None = Field(
+        None, description="TOML file of what a model has to be like to become champion; default: models/gate.toml."
+    )
     retention_days: int = Field(
         7, ge=1, description="Days that maintenance keeps files for which no newer version of a table has a use."
     )

@@ -17,6 +17,8 @@ from lambent.refusal import refusal
 from lambent.settings import Settings
 from models.artifact import digest, read_description
 
+CORRECTION = "correction.json"
+"""File beside an artifact's that holds the correction that was sent last."""
 _FORM = 'Write {"scale": [1, …], "bias": [0, …]}, a number for each intent in the order of the taxonomy.'
 
 
@@ -51,7 +53,20 @@ def correct(settings: Settings, version: int, path: Path) -> int:
     if not calibration.fits(intents):
         raise ModelError(f"{path}: not a calibration of {intents} intents with scales above 0.", _FORM)
     entry = CalibrationEntry(version, calibration)
-    return _append(settings, entry, f"The correction of model {version}", f"lambent model correct {version} {path}")
+    partitions = _append(
+        settings, entry, f"The correction of model {version}", f"lambent model correct {version} {path}"
+    )
+    (artifact_folder(settings, version) / CORRECTION).write_bytes(msgspec.json.encode(calibration))
+    return partitions
+
+
+def is_corrected(settings: Settings, version: int) -> bool:
+    """Whether what a version says live is not what its artifact says."""
+    path = artifact_folder(settings, version) / CORRECTION
+    if not path.exists():
+        return False
+    calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
+    return calibration != Calibration.identity(len(calibration.scale))
 
 
 def _append(settings: Settings, control: ControlEntry, what: str, command: str) -> int:

@@ -2,7 +2,8 @@
 
     python -m models.register
 
-It needs ``evaluation.json`` of that very artifact. Either way ``ROOT/reports/gate.json`` says why, in words.
+It needs ``evaluation.json`` of that very artifact. Either way ``ROOT/reports/gate.md`` and ``gate.json`` say why, rule by rule; both
+are kept with the run, and the version is tagged with what the gate said.
 """
 
 from __future__ import annotations
@@ -17,18 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from lambent.errors import ModelError, StoreError
-from lambent.features import FeatureSet
 from lambent.reports import append_report
 from lambent.settings import Settings
-from models import metrics
-from models.artifact import GRAPH, STAGING, Artifact, digest, read_description, write_artifact
-from models.dataset import TrainingTable
-from models.evaluate import DATA, PAGE, write_json
-from models.gate import MARGIN_NATS, Decision, decide
+from models.artifact import GRAPH, STAGING, digest, read_description, write_artifact
+from models.evaluate import DATA, PAGE, write_json, write_text
+from models.gate import Decision, as_json, decide, load_limits, page
 from models.jobs import register_arguments, run_job
+from models.judging import gather
 from models.promotion import announce, artifact_folder
 from models.registry import Registry
-from models.scored import score
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,26 +46,34 @@ def register(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any
     description, evaluation = read_description(staged), read_evaluation(settings, staged)
     registry = Registry(settings)
     champion = registry.champion()
-    decision, champion_loss = judge(settings, evaluation, champion)
-    version, run_id = number(settings, registry, description, evaluation)
-    reasons, partitions, problem = list(decision.reasons), 0, None
+    decision = decide(gather(settings, staged, champion), load_limits(settings.gate))
+    version, run_id = number(settings, registry, description, evaluation, digest(staged))
+    partitions, outcome, problem = 0, "It is not promoted.", None
     if arguments.no_promote:
-        reasons.append("Promotion was not asked for.")
-    elif decision.promoted:
+        outcome = "Promotion was not asked for."
+    elif decision.passed:
         try:
             partitions = promote(settings, registry, version)
+            outcome = f"It is champion; {partitions} partitions were told."
         except StoreError as error:
-            reasons.append(error.cause)
-            problem = error
-    outcome = {"version": version, "promoted": partitions > 0, "reasons": reasons}
-    losses = {name: evaluation[name] for name in ("log_loss", "base_log_loss")}
-    gate = {"time_ms": time.time_ns() // 1_000_000, **outcome, **losses}
-    gate |= {"champion": champion, "champion_log_loss": champion_loss, "margin": MARGIN_NATS}
-    write_json(settings.root / "reports" / "gate.json", gate)
+            outcome, problem = error.cause, error
+    told = {"version": version, "promoted": partitions > 0, "reasons": [outcome, *decision.reasons]}
+    tell(settings, registry, run_id, decision, {**told, "champion": champion, "outcome": outcome})
     if problem:
         raise problem
     links = {"mlflow_run": run_id, "mlflow_url": registry.page(run_id)}
-    return append_report(settings, "register", 1, time.monotonic() - started, **outcome, partitions=partitions, **links)
+    return append_report(settings, "register", 1, time.monotonic() - started, **told, partitions=partitions, **links)
+
+
+def tell(settings: Settings, registry: Registry, run_id: str, decision: Decision, told: dict[str, Any]) -> None:
+    """Write what the gate said as files, and keep it with the run and the version."""
+    reports, version = settings.root / "reports", int(told["version"])
+    content = {"time_ms": time.time_ns() // 1_000_000, **as_json(decision), **told}
+    write_json(reports / "gate.json", content)
+    write_text(reports / "gate.md", page(decision, version, str(told["outcome"])))
+    registry.add_files(run_id, [reports / "gate.json", reports / "gate.md"])
+    failed = [rule.name for rule in decision.rules if not rule.passed]
+    registry.tag(version, {"gate": "fails: " + ", ".join(failed) if failed else "passes", "against": told["champion"]})
 
 
 def promote(settings: Settings, registry: Registry, version: int) -> int:
@@ -90,28 +96,13 @@ def read_evaluation(settings: Settings, staged: Path) -> dict[str, Any]:
     return evaluation
 
 
-def judge(settings: Settings, evaluation: dict[str, Any], champion: int) -> tuple[Decision, float | None]:
-    """The gate's decision, and the champion's log loss on today's test split; None where it cannot be had."""
-    loss = None
-    if champion:
-        features = FeatureSet(settings.load_taxonomy())
-        try:
-            artifact = Artifact(artifact_folder(settings, champion), features)
-        except ModelError as error:
-            decision = decide(evaluation["log_loss"], evaluation["base_log_loss"], None)
-            unknown = f"Champion {champion} cannot be compared: {error.cause}"
-            return Decision(decision.promoted, (*decision.reasons, unknown)), None
-        scored = score({"champion": artifact.sessions}, TrainingTable.open(settings, features), features)
-        loss = metrics.log_loss(scored.said["champion"], scored.labels)
-    return decide(evaluation["log_loss"], evaluation["base_log_loss"], loss, champion), loss
-
-
 def number(
-    settings: Settings, registry: Registry, description: dict[str, Any], evaluation: dict[str, Any]
+    settings: Settings, registry: Registry, description: dict[str, Any], evaluation: dict[str, Any], sha256: str
 ) -> tuple[int, str]:
     """Record the run, take the next version, and write the artifact under its number; returns it, and the run's id."""
     reports, staged = settings.root / "reports", settings.artifacts_root / STAGING
-    tags = {**description["data"], "features": description["features"], **_commit()}
+    data = {**description["data"], "tables": settings.tables_root}
+    tags = {**data, "features": description["features"], "staged_sha256": sha256, **_commit()}
     figures = {name: evaluation[name] for name in ("log_loss", "base_log_loss", "events", "sessions")}
     figures |= {
         f"{intent}_{name}": value
@@ -129,12 +120,10 @@ def number(
 
 
 def _commit() -> dict[str, str]:
-    """The checkout's commit, where this is a checkout."""
-    folder = Path(__file__).parent
+    """The checkout's commit, where this is a checkout; it ends in ``-dirty`` where files differ from it."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
-        found = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=5
-        )
+        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return {}
     return {"git_commit": found.stdout.strip()} if found.returncode == 0 else {}

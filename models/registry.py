@@ -5,9 +5,10 @@ Nothing is logged automatically and no requirements are inferred: that takes lon
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ from lambent.settings import Settings
 
 MODEL = "lambent-intent"
 CHAMPION = "champion"
+CHAMPIONS = "champions"
+"""Tag of the registered model: which versions came to be champion, as a JSON list."""
 EXPERIMENT = "lambent"
 
 
@@ -50,10 +53,19 @@ class Registry:
             params=[Param(name, str(value)) for name, value in parameters.items()],
             tags=[RunTag(name, str(value)) for name, value in tags.items()],
         )
-        for file in files:
-            self._client.log_artifact(run_id, str(file))
+        self.add_files(run_id, files)
         self._client.set_terminated(run_id)
         return run_id
+
+    def add_files(self, run_id: str, files: list[Path]) -> None:
+        """Keep more files with a run."""
+        for file in files:
+            self._client.log_artifact(run_id, str(file))
+
+    def tag(self, version: int, tags: Mapping[str, Any]) -> None:
+        """Note something of a version; what was noted under that name is replaced."""
+        for name, value in tags.items():
+            self._client.set_model_version_tag(MODEL, str(version), name, str(value))
 
     def page(self, run_id: str) -> str:
         """URL at which a person sees a run; empty where MLflow has no pages."""
@@ -80,24 +92,49 @@ class Registry:
 
     def champion(self) -> int:
         """The champion's version; 0 if there is none."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return int(self._client.get_model_version_by_alias(MODEL, CHAMPION).version)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return 0
-            raise
+        return self._aliased(CHAMPION)
 
     def set_champion(self, version: int) -> None:
-        """Give a version the alias ``champion``."""
+        """Give a version the alias ``champion``, and note that it came to it."""
+        self._name(version, [*self.champions(), version] if version != self.champion() else self.champions())
+
+    def roll_back(self, version: int) -> None:
+        """Give the champion before the alias again, and forget that the newest ever had it: the next goes further back."""
+        self._name(version, self.champions()[:-1])
+
+    def _name(self, version: int, champions: Sequence[int]) -> None:
         self._client.set_registered_model_alias(MODEL, CHAMPION, str(version))
+        self._client.set_registered_model_tag(MODEL, CHAMPIONS, json.dumps(champions))
+
+    def _aliased(self, alias: str) -> int:
+        found = _known(lambda: self._client.get_model_version_by_alias(MODEL, alias))
+        return int(found.version) if found else 0
+
+    def champions(self) -> list[int]:
+        """All that came to be champion and were not rolled back, the newest last."""
+        model = _known(lambda: self._client.get_registered_model(MODEL))
+        noted = model.tags.get(CHAMPIONS) if model else None
+        if noted is None:  # a registry of before it was noted
+            return [champion] if (champion := self.champion()) else []
+        return [int(version) for version in json.loads(noted)]
 
     def versions(self) -> list[dict[str, Any]]:
         """All versions, newest first: version, created_ms and what they were tagged with."""
         found = self._client.search_model_versions(f"name = '{MODEL}'")
         rows = [{**one.tags, "version": int(one.version), "created_ms": one.creation_timestamp} for one in found]
         return sorted(rows, key=lambda row: -int(row["version"]))
+
+
+def _known(ask: Callable[[], Any]) -> Any:
+    """What the registry answers; None where it has no such thing."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return ask()
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
 
 
 def pages_url(settings: Settings) -> str:

@@ -51,6 +51,11 @@ class Scored:
     start_ms: Array
     length: Array
 
+    @property
+    def decided(self) -> int:
+        """How many sessions hold an event that decides."""
+        return len(np.unique(self.session[self.way < self.length[self.session]]))
+
     def of(self, where: Array) -> Scored:
         """The events ``where`` [n] picks, of the same sessions and users."""
         own: dict[str, Any] = {

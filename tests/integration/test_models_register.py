@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from lambent.cli import main as lambent
 from lambent.control import ModelEntry, decode_control
 from lambent.settings import Settings, load_settings
 from models import evaluate, register, train
-from models.artifact import digest, read_description
+from models.artifact import Artifact, digest, read_description
+from models.registry import Registry
 from tests.model_tables import FEATURES, simulated_events, training_table, write_training_table
 from tests.stores import server, valkey  # noqa: F401
 from tests.valkey import Valkey
@@ -33,13 +35,22 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     from models.horovod_runner import RANK_ENVIRONMENT
 
     settings = load_settings(root=tmp_path_factory.mktemp("root"))
-    write_training_table(settings, training_table(simulated_events(users=1_000, days=7, seed=3)))
+    write_training_table(settings, training_table(simulated_events(users=1_000, days=14, seed=3)))
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**RANK_ENVIRONMENT, "LAMBENT_ROOT": str(settings.root)}.items():
             patch.setenv(name, value)
         assert train.main(["--processes", "1", "--epochs", "3"]) == 0
         assert evaluate.main([]) == 0
     return settings
+
+
+@pytest.fixture(scope="module")
+def three(trained: Settings) -> list[int]:
+    """Three versions that were not promoted, the oldest first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAMBENT_ROOT", str(trained.root))
+        assert [register.main(["--no-promote"]) for _ in range(3)] == [0, 0, 0]
+        return sorted(row["version"] for row in Registry(trained).versions())[-3:]
 
 
 @pytest.fixture
@@ -94,34 +105,45 @@ def test_a_model_through_the_gate_is_versioned_announced_and_champion(
     assert read_description(folder)["version"] == version
     wanted = ModelEntry(version, str(folder), digest(folder))
     assert [entries(valkey, p) for p in range(PARTITIONS)] == [[wanted]] * PARTITIONS
-    assert read(root, "gate.json")["reasons"][0].startswith("Log loss")
-    assert len(list((root / "mlruns").glob(f"**/{report['mlflow_run']}/artifacts/evaluation.md"))) == 1
+    gate = read(root, "gate.json")
+    assert gate["reasons"][0].startswith("It is champion") and all(rule["passed"] for rule in gate["rules"])
+    assert (root / "reports" / "gate.md").read_text().startswith(f"# The gate: model {version} passes")
+    kept = root.glob(f"mlruns/**/{report['mlflow_run']}/artifacts/*.md")
+    assert {path.name for path in kept} == {"evaluation.md", "gate.md"}
+    (row,) = [one for one in Registry(load_settings()).versions() if one["version"] == version]
+    lineage = {"events_version": "3", "training_sessions_version": "0", "tables": f"{root}/tables", "gate": "passes"}
+    # Where this is no checkout, nothing is said.
+    git = ["git", "-C", str(Path(register.__file__).parent), "rev-parse", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    assert row | lineage == row and row.get("git_commit", "").removesuffix("-dirty") == commit
     assert lambent(["model", "list"]) == 0
     assert "champion" in capsys.readouterr().out
     assert lambent(["model", "show", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["version"] == version
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["version"], shown["registry"]["gate"]) == (version, "passes")
 
 
 def test_a_second_candidate_is_held_against_the_champion_on_the_same_events(root: Path) -> None:
     assert [register.main([]), register.main([])] == [0, 0]
     gate = read(root, "gate.json")
     assert gate["champion"] >= 1
-    assert gate["champion_log_loss"] == pytest.approx(gate["log_loss"], rel=1e-6)  # it is the same model
-    assert gate["promoted"] and len(gate["reasons"]) == 2
+    (rule,) = [one for one in gate["rules"] if one["name"] == "not worse than the champion"]
+    assert rule["found"] == "0.0000 [0.0000, 0.0000]"  # it is the same model
+    assert gate["promoted"]
 
 
-def test_a_model_worse_than_the_base_rates_gets_a_version_and_no_promotion(root: Path, valkey: Valkey) -> None:
-    path = root / "reports" / "evaluation.json"
-    honest = path.read_text()
-    path.write_text(json.dumps(json.loads(honest) | {"log_loss": 9.0}))
-    try:
-        assert register.main([]) == 0
-    finally:
-        path.write_text(honest)
+def test_a_model_worse_than_the_base_rates_gets_a_version_and_no_promotion(
+    root: Path, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = Artifact.sessions
+    monkeypatch.setattr(Artifact, "sessions", lambda own, sessions: honest(own, sessions)[:, ::-1])
+    assert register.main([]) == 0
     gate = read(root, "gate.json")
-    assert not gate["promoted"] and "not better than the base rates'" in gate["reasons"][0]
+    assert not gate["promoted"] and "not surely below the base rates'" in " ".join(gate["reasons"])
     assert (root / "models" / str(gate["version"])).is_dir()
     assert entries(valkey, 0) == []
+    (row,) = [one for one in Registry(load_settings()).versions() if one["version"] == gate["version"]]
+    assert row["gate"].startswith("fails: better than the base rates")
 
 
 def test_an_older_version_can_be_promoted_by_hand(root: Path, valkey: Valkey) -> None:
@@ -131,6 +153,50 @@ def test_an_older_version_can_be_promoted_by_hand(root: Path, valkey: Valkey) ->
     assert [entry.version for entry in entries(valkey, 0)] == [1]
 
 
+def test_a_rollback_goes_back_champion_by_champion_and_each_is_told_to_the_workers(
+    root: Path, three: list[int], valkey: Valkey, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry, (first, second, third) = Registry(load_settings()), three
+    for version in (first, second, second, third):
+        assert lambent(["model", "promote", str(version)]) == 0
+    for p in range(PARTITIONS):
+        valkey.client.delete(keys.events(p))
+    capsys.readouterr()
+    for before, after in ((second, third), (first, second)):
+        assert lambent(["model", "rollback", "--json"]) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report == {"version": before, "instead_of": after, "partitions": PARTITIONS}
+        assert registry.champion() == before
+    assert [[entry.version for entry in entries(valkey, p)] for p in range(PARTITIONS)] == [
+        [second, first]
+    ] * PARTITIONS
+    assert "rolled_back_ms" in next(row for row in registry.versions() if row["version"] == third)
+
+
+def test_without_a_champion_before_it_there_is_no_rollback(
+    trained: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LAMBENT_ROOT", str(trained.root))
+    monkeypatch.setattr(Registry, "champions", lambda self: [1])
+    assert lambent(["model", "rollback"]) == 2
+    assert "no champion before this one" in capsys.readouterr().err
+
+
+def test_two_versions_are_compared_on_the_test_split_with_intervals(
+    trained: Settings, three: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LAMBENT_ROOT", str(trained.root))
+    left, right, _ = map(str, three)
+    capsys.readouterr()
+    assert lambent(["model", "compare", left, right, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["log_loss"]["less"] == {"value": 0.0, "low": 0.0, "high": 0.0}  # the same model twice
+    assert set(found["intents"]) == set(FEATURES.taxonomy.intents) and len(found["slices"]) > 5
+    assert lambent(["model", "compare", left, right]) == 0
+    assert f"| {left} less {right} | 0.0000 [0.0000, 0.0000] |" in capsys.readouterr().out
+    assert lambent(["model", "compare", left]) == 2
+
+
 def test_without_a_store_the_model_keeps_its_version_and_the_gate_says_why(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -138,7 +204,7 @@ def test_without_a_store_the_model_keeps_its_version_and_the_gate_says_why(
     assert register.main([]) == 1
     assert "lambent model promote" in capsys.readouterr().err
     gate = read(root, "gate.json")
-    assert not gate["promoted"] and "could not be announced" in gate["reasons"][-1]
+    assert gate["passed"] and not gate["promoted"] and "could not be announced" in gate["reasons"][0]
 
 
 def test_a_staged_model_that_was_not_evaluated_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

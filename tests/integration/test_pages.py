@@ -11,7 +11,11 @@ import pytest
 
 from tests.pages import DOCS, PROJECT, all_blocks, walk
 
-TUTORIAL = ["docs/tutorial/a-shoppers-intent.md", "docs/how-to/read-the-evaluation.md"]
+TUTORIAL = [
+    "docs/tutorial/a-shoppers-intent.md",
+    "docs/how-to/read-the-evaluation.md",
+    "docs/how-to/choose-the-champion.md",
+]
 BY_HAND = [
     "docs/how-to/read-your-own-log.md",
     "docs/how-to/run-the-parts-by-hand.md",

@@ -1,4 +1,4 @@
-"""Metrics, intervals, thresholds, calibration and the gate by numbers that a person can work out."""
+"""Metrics, intervals, thresholds and calibration by numbers that a person can work out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from lambent.calibration import Calibration
 from models import metrics
 from models.calibrate import fit_calibration, log_loss
-from models.gate import MARGIN_NATS, decide
 from models.ranking import rank
 from models.recalibration import fit, recalibrate, recalibrate_one
 from models.resample import Resamples, Sampled
@@ -195,7 +194,7 @@ def test_a_rule_that_is_none_is_refused_in_words(text: str) -> None:
         Rule.parse(text)
 
 
-# --- calibration and the gate ------------------------------------------------------------------------------------------
+# --- calibration -------------------------------------------------------------------------------------------------------
 
 
 def _planted(n: int = 40_000) -> tuple[np.ndarray, np.ndarray, Calibration]:
@@ -227,24 +226,3 @@ def test_a_rare_intent_of_few_events_keeps_its_calibration_near_unchanged() -> N
     logits = np.tile([[4.0, 0.0, -6.0]], (50, 1))
     found = fit_calibration(logits, np.zeros(50, np.int32))
     assert np.abs(np.array(found.scale) - 1).max() < 0.5 and np.abs(found.bias).max() < 0.5
-
-
-def test_the_gate_refuses_a_model_that_is_worse_than_the_base_rates_and_says_so() -> None:
-    decision = decide(candidate=0.41, base=0.40, champion=None)
-    assert not decision.promoted
-    assert decision.reasons == ("Log loss 0.4100 is not better than the base rates' 0.4000.",)
-
-
-def test_the_gate_refuses_a_model_that_is_worse_than_the_champion_by_more_than_the_margin() -> None:
-    decision = decide(candidate=0.35 + 2 * MARGIN_NATS, base=0.40, champion=0.35, champion_version=4)
-    assert not decision.promoted
-    assert "not within 0.002 of champion 4's 0.3500" in decision.reasons[1]
-
-
-def test_the_gate_lets_through_what_is_as_good_as_the_champion_within_the_margin() -> None:
-    assert decide(candidate=0.35 + MARGIN_NATS / 2, base=0.40, champion=0.35).promoted
-    assert decide(candidate=0.35, base=0.40, champion=None).promoted
-
-
-def test_the_gate_refuses_what_is_not_a_number() -> None:
-    assert not decide(candidate=float("nan"), base=0.40, champion=0.35).promoted

@@ -1,0 +1,136 @@
+"""What was answered live, once it is known what followed: the table ``intents`` beside the sessions that have ended.
+
+An answer's outcome is the label that training gives its event, so that live and batch are judged by one rule. A session is known
+by its user and the time of its first event; one that live and batch do not cut alike is left out, as is a user whom ``traffic``
+flags.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+from numpy.typing import NDArray
+
+from lambent.settings import Settings
+from lambent.tables import INTENTS
+from models.artifact import Artifact
+from models.dataset import Sessions, TrainingTable
+
+Array = NDArray[Any]
+
+SPLITS = ("train", "validation", "test")
+RECENT_MS = 28 * 24 * 3600 * 1000
+"""Answers that are so much older than the newest say little of today."""
+COLUMNS = ("user", "event_ms", "ingest_ms", "session_events", "model", "probabilities")
+_ORDER = ("committed_ms", "seq")
+
+
+@dataclasses.dataclass(frozen=True)
+class Matured:
+    """Live answers of sessions that have ended.
+
+    Attributes:
+        sessions: the sessions, whole.
+        step: [n] which step of ``sessions`` each answer is about, rising.
+        session: [n] in which of them that is.
+        said: [n, K] probabilities as they were answered.
+        labels: [n] code of the intent that followed.
+        model: [n] the model that spoke, as intents name it.
+    """
+
+    sessions: Sessions
+    step: Array
+    session: Array
+    said: Array
+    labels: Array
+    model: Array
+
+    def distance(self, artifact: Artifact, version: int) -> tuple[float, int]:
+        """How far the answers of a version lie from what it says in batch: mean distance of a probability; of how many."""
+        own = np.flatnonzero(self.model == str(version))
+        if not len(own):
+            return 0.0, 0
+        rows = np.unique(self.session[own])
+        mine = _take(self.sessions, rows)
+        shift = self.sessions.first[rows] - mine.first  # from a step of all sessions to that of its own
+        step = self.step[own] - shift[np.searchsorted(rows, self.session[own])]
+        return float(np.abs(artifact.sessions(mine)[step] - self.said[own]).mean()), len(own)
+
+
+def matured(settings: Settings, table: TrainingTable, intents: Sequence[str]) -> Matured | None:
+    """Live answers of the last weeks with what followed; None where there are none.
+
+    Args:
+        settings: say where ``intents`` is.
+        table: the sessions that have ended.
+        intents: K names.
+    """
+    rows = _answers(settings)
+    begins = np.flatnonzero(rows["session_events"] == 1)
+    if not len(begins):
+        return None
+    start_ms = np.minimum(rows["event_ms"], rows["ingest_ms"])[begins]
+    number = {key: n for n, key in enumerate(zip(rows["user"][begins].tolist(), start_ms.tolist(), strict=True))}
+    count = np.diff(np.r_[begins, len(rows["user"])])
+    found: list[tuple[Sessions, Array]] = []
+    for chunk in (chunk for split in SPLITS for chunk in table.chunks(split, owners=True)):
+        owners = zip(chunk.user.tolist(), chunk.start_ms.tolist(), strict=True)
+        own = np.array([number.get(key, -1) for key in owners], np.int64)
+        same = np.flatnonzero((own >= 0) & (count[own] <= chunk.length))
+        found.append((_take(chunk, same), own[same]))
+    sessions, live = _joined([one for one, _ in found]), np.concatenate([own for _, own in found])
+    session = np.repeat(np.arange(len(live)), count[live])
+    answer, within = _ranges(begins[live], count[live])
+    in_turn = rows["session_events"][answer] == within + 1  # not so where an answer is missing
+    answer, session, within = answer[in_turn], session[in_turn], within[in_turn]
+    step = sessions.first[session] + within
+    said = np.array([[dict(one).get(name, 0.0) for name in intents] for one in rows["probabilities"][answer]])
+    said = said.reshape(len(answer), len(intents))
+    return Matured(sessions, step, session, said, sessions.labels[step].astype(np.int64), rows["model"][answer])
+
+
+def _answers(settings: Settings) -> dict[str, Array]:
+    """The recent answers that belong to a session, each user's in the log's order, by column."""
+    try:
+        data = DeltaTable(settings.table(INTENTS)).to_pyarrow_dataset()
+    except TableNotFoundError:
+        return {name: np.zeros(0, np.int64) for name in COLUMNS}
+    newest_ms = max(
+        (batch["ingest_ms"].to_numpy().max() for batch in data.to_batches(["ingest_ms"]) if len(batch)), default=0
+    )
+    recent = (ds.field("session_events") > 0) & (ds.field("ingest_ms") > newest_ms - RECENT_MS)
+    rows = data.to_table([*COLUMNS, *_ORDER], filter=recent)
+    columns = {name: rows[name].to_numpy(zero_copy_only=False) for name in (*COLUMNS, *_ORDER)}
+    # A stream's entry has its answers in the log's order, and lies in one file in that order.
+    order = np.lexsort((columns["seq"], columns["committed_ms"], columns["user"].astype(str)))
+    return {name: columns[name][order] for name in COLUMNS}
+
+
+def _ranges(first: Array, count: Array) -> tuple[Array, Array]:
+    """The positions ``first[i]``, ``first[i] + 1``, … , ``count[i]`` of each, end to end; and how far each is from its first."""
+    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return np.repeat(first, count) + within, within
+
+
+def _take(sessions: Sessions, rows: Array) -> Sessions:
+    """The sessions ``rows``."""
+    length = sessions.length[rows]
+    steps, _ = _ranges(sessions.first[rows], length)
+    flat = {name: getattr(sessions, name)[steps] for name in ("ids", "floats", "labels")}
+    whose = {name: getattr(sessions, name)[rows] for name in ("user", "start_ms")}
+    return Sessions(sessions.profile[rows], length, np.cumsum(length) - length, **flat, **whose)
+
+
+def _joined(parts: Sequence[Sessions]) -> Sessions:
+    """Sessions one after the other."""
+    length = np.concatenate([one.length for one in parts])
+    names = ("ids", "floats", "labels", "user", "start_ms")
+    joined = {name: np.concatenate([getattr(one, name) for one in parts]) for name in names}
+    profile = np.concatenate([one.profile for one in parts])
+    return Sessions(profile, length, np.cumsum(length) - length, **joined)
