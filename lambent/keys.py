@@ -197,7 +197,7 @@ def position(p: int) -> str:
     return f"position:{{{p}}}"
 
 
-@_family("string", "worker, rebuild", "worker, status", rights="worker=RW")
+@_family("string", "worker, rebuild", "worker, server, status", rights="server=R worker=RW")
 def control(p: int) -> str:
     """What the control entries up to the position have set, as JSON."""
     return f"control:{{{p}}}"
@@ -209,7 +209,7 @@ def lease(p: int) -> str:
     return f"lease:{{{p}}}"
 
 
-@_family("string", "publish", "worker, law", rights="worker=R publisher=RW")
+@_family("string", "publish", "worker, server, law", rights="server=R worker=R publisher=RW")
 def profile(p: int, user: str) -> str:
     """The batch profile, with its own cut-off; only ``publish`` writes it."""
     return f"profile:{{{p}}}:{user}"
@@ -220,7 +220,7 @@ def profile_pattern() -> str:
     return "profile:{*}:*"
 
 
-@_family("string", "worker, rebuild", "worker, law", "14 d after the last event", rights="worker=RW")
+@_family("string", "worker, rebuild", "worker, server, law", "14 d after the last event", rights="server=R worker=RW")
 def live(p: int, user: str) -> str:
     """The live record; only the worker writes it, and what a rebuild makes by the worker's code."""
     return f"live:{{{p}}}:{user}"

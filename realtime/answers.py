@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from lambent.events import UNDECODABLE, Intent
+from realtime.explanation import Explanation
 
 ABSENT = "absent"
 UNREADABLE = "unreadable"
@@ -36,11 +37,13 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
         intent: the newest one; it names the event that it speaks of, the profile's cut-off and the model.
         age_ms: how long ago the log took that event, milliseconds.
         error: in place of both, why there is none.
+        explanation: where it was asked for, why the intent is what it is.
     """
 
     intent: Intent | None = None
     age_ms: int | None = None
     error: NoIntent | None = None
+    explanation: Explanation | None = None
 
 
 def no_answer(reason: str) -> Answer:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from litestar import Request
 from litestar.datastructures import State
@@ -15,6 +16,9 @@ from realtime.feed import Feed
 from realtime.gateway import Gateway
 from realtime.rates import Rates
 from realtime.server_metrics import ServerMetrics
+
+if TYPE_CHECKING:
+    from realtime.explain import Explainer
 
 HttpRequest = Request[Any, Any, State]
 JSON = "application/json"
@@ -32,6 +36,7 @@ class Context:
         keyring: the API keys.
         rates: what each key has left.
         feed: the new intents.
+        explainer: says why an intent is what it is; it is made when it is first asked for, since it takes seconds to load.
     """
 
     settings: Settings
@@ -41,6 +46,7 @@ class Context:
     keyring: Keyring
     rates: Rates
     feed: Feed
+    explainer: Callable[[], Explainer]
 
 
 def context_of(request: Request[Any, Any, Any]) -> Context:

@@ -14,6 +14,7 @@ from lambent.settings import Settings
 from realtime import ids
 from realtime.collector import Taken
 from realtime.connection import SERVER_TIMEOUT_S, connect_async
+from realtime.explanation import evidence_keys
 from realtime.lag import look_command, most_waiting
 from realtime.promise import NotKeptError, promise_of
 from realtime.room import Room
@@ -96,6 +97,11 @@ class Gateway:
         for own, values in zip(rows.values(), replies, strict=True):
             for row, value in zip(own, values, strict=True):
                 found[row] = value
+        return found
+
+    async def evidence(self, user: str) -> list[bytes | None]:
+        """A user's newest intent, live record and profile, and what the control entries have set: as of one moment."""
+        (found,) = await self._pipe([("MGET", *evidence_keys(keys.partition(user, self.partitions), user))])
         return found
 
     async def passed(self, ends: dict[int, bytes], wait_ms: int) -> bool:

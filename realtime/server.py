@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import ipaddress
 import signal
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from litestar.types import Message, Scope
 
     from realtime.api_keys import Keyring
+    from realtime.explain import Explainer
     from realtime.feed import Feed
     from realtime.store import Meta
 
@@ -44,7 +46,8 @@ def create_app(settings: Settings, meta: Meta, keyring: Keyring) -> Litestar:
     url, metrics = settings.store_url.get_secret_value(), ServerMetrics()
     feed = Feed(url, meta.partitions, settings.http_max_streams, settings.http_stream_buffer)
     metrics.streams.set_function(lambda: len(feed.followers))
-    context = Context(settings, door, gateway, metrics, keyring, Rates(settings.http_rate_per_s), feed)
+    explainer = functools.cache(functools.partial(_explainer, settings, meta))
+    context = Context(settings, door, gateway, metrics, keyring, Rates(settings.http_rate_per_s), feed, explainer)
 
     async def count(message: Message, _: Scope) -> None:
         if message["type"] == "http.response.start":
@@ -64,6 +67,13 @@ def create_app(settings: Settings, meta: Meta, keyring: Keyring) -> Litestar:
     app.state.context = context
     tell_parameters(app)
     return app
+
+
+def _explainer(settings: Settings, meta: Meta) -> Explainer:
+    from lambent.features import FeatureSet
+    from realtime.explain import Explainer
+
+    return Explainer(FeatureSet(settings.load_taxonomy()), meta.tile_ms)
 
 
 def _cors(origins: list[str]) -> CORSConfig | None:

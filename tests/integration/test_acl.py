@@ -95,7 +95,8 @@ def test_a_role_reads_and_writes_what_its_keys_say_and_nothing_else(guarded: Gua
         ("collector", ("DEL", "events:{3}"), False),
         ("server", ("MGET", f"intent:{{3}}:{USER}"), True),
         ("server", ("HSET", "lambent:meta", "floor_ms", "0"), False),
-        ("server", ("GET", f"live:{{3}}:{USER}"), False),
+        ("server", ("MGET", *(f"{key}:{{3}}:{USER}" for key in ("intent", "live", "profile")), "control:{3}"), True),
+        ("server", ("XADD", "control:{3}", "*", "e", "x"), False),
         ("worker", ("XADD", "events:{3}", "*", "e", "x"), False),
         ("worker", ("SET", f"profile:{{3}}:{USER}", "x"), False),
         ("worker", ("HSET", "lambent:meta", "floor_ms", "0"), False),
@@ -144,6 +145,7 @@ def test_every_part_works_as_its_own_user_end_to_end(guarded: Guarded, root: Pat
         wait_until(lambda: len(operator.hgetall(keys.ARCHIVED)) == 4, 60)
         wait_until(lambda: sum(operator.exists(keys.trimmed(p)) for p in range(4)) > 0, 60)
         assert len(http.get("/v1/users/u3/intent").json()["intent"]["probabilities"]) > 1
+        assert http.get("/v1/users/u3/intent", params={"explain": "true"}).json()["explanation"]["parts"]
     for name in ("worker", "archiver", "server"):
         assert "NOPERM" not in (root / f"{name}.log").read_text()
 

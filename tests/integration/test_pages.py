@@ -13,6 +13,7 @@ from tests.pages import DOCS, PROJECT, all_blocks, walk
 
 TUTORIAL = [
     "docs/tutorial/a-shoppers-intent.md",
+    "docs/how-to/explain-an-intent.md",
     "docs/how-to/read-the-evaluation.md",
     "docs/how-to/choose-the-champion.md",
 ]

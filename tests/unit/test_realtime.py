@@ -25,7 +25,7 @@ from realtime.batch import cut
 from realtime.collector import Door, Taken, split_body
 from realtime.doors import BothDoors, Item, Verdict, partition_of
 from realtime.embedded import _listen
-from realtime.intent import describe
+from realtime.intent import Found, describe
 from realtime.logs import fields
 from realtime.metrics import WorkerMetrics
 from realtime.model import read_manifest
@@ -165,7 +165,7 @@ def test_an_intent_is_shown_with_its_likeliest_first() -> None:
         user="u", event_id="e", event_ms=0, ingest_ms=1_000, probabilities={"browse": 0.25, "purchase": 0.75},
         model="3", actions=("offer",), session_events=2,
     )  # fmt: skip
-    lines = describe(intent, 3_500)
+    lines = describe(Found(intent), 3_500)
     assert lines[0].split()[:2] == ["purchase", "75.0%"]
     assert lines[-1].endswith("2.5 s")
 

@@ -1,0 +1,40 @@
+"""What a profile holds, in groups that a person tells apart: by what the user did, not by how it is kept."""
+
+from __future__ import annotations
+
+from lambent.aggregates import Affinity, Aggregate, Decayed, Earliest, Latest, Recent, Rhythm
+from lambent.facts import Fact
+from lambent.features import FeatureSet
+from lambent.taxonomy import Taxonomy
+
+GROUPS = {
+    "outcomes": "what earlier sessions led to",
+    "activity": "how much was done",
+    "recency": "how long ago",
+    "prices": "prices",
+    "tastes": "categories and brands",
+    "rhythm": "hours and weekdays",
+    "products": "cart, favourites, products seen",
+    "facts": "what is told of the user",
+}
+"""By name: what the group is, in words."""
+
+
+def groups_of(features: FeatureSet) -> dict[str, tuple[Aggregate, ...]]:
+    """The aggregates of each group, in the order of ``GROUPS``; every aggregate is in one, and none is empty."""
+    names = [_group_of(one, features.taxonomy) for one in features.profile.aggregates]
+    pairs = list(zip(names, features.profile.aggregates, strict=True))
+    return {group: tuple(one for name, one in pairs if name == group) for group in GROUPS if group in names}
+
+
+def _group_of(one: Aggregate, taxonomy: Taxonomy) -> str:
+    kinds = {Fact: "facts", Recent: "products", Affinity: "tastes", Rhythm: "rhythm"}
+    for kind, name in kinds.items():
+        if isinstance(one, kind):
+            return name
+    if isinstance(one, Decayed) and one.of in ("price", "unpriced"):
+        return "prices"
+    decisive = {kind.name for kind in taxonomy.types if kind.intent}
+    if one.where.intent or one.where.type in decisive:
+        return "outcomes"
+    return "recency" if isinstance(one, Latest | Earliest) else "activity"
