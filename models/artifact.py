@@ -1,8 +1,4 @@
-"""The artifact: one folder that holds all that is needed to serve a model, and its reader without TensorFlow.
-
-model.tflite   the graph: signatures ``start`` and ``step``, float32, calibration inside
-model.json     version, hash of the feature set, widths, calibration, what it was trained on, hashes of the parts
-"""
+"""The artifact: one folder that holds all that is needed to serve a model (``lambent.manifest``), read without TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,35 +12,35 @@ from typing import Any
 
 import numpy as np
 
-from lambent.errors import ModelError
 from lambent.features import FeatureSet
+from lambent.manifest import GRAPH, MANIFEST, Manifest, check_fit, read_manifest, read_part
 from models.dataset import Array, Sessions
 
-GRAPH = "model.tflite"
-DESCRIPTION = "model.json"
+STEP_INPUTS = ("state", "ids", "floats")
 TOGETHER = 2_048
 """Sessions that are scored together."""
 STAGING = "staging"
 """Folder of the candidate that ``train`` has made and ``register`` has not yet numbered. Its version is 0."""
 
 
-def write_artifact(folder: Path, graph: bytes, description: Mapping[str, Any]) -> str:
+def write_artifact(folder: Path, parts: Mapping[str, bytes], description: Mapping[str, Any]) -> str:
     """Write an artifact so that a reader finds all of it or nothing; what was there is replaced.
 
     Args:
         folder: where to.
-        graph: the bytes of ``model.tflite``.
+        parts: the bytes of each file but ``model.json``.
         description: ``model.json`` without ``parts``.
 
     Returns:
         sha256 of ``model.json``, in hex.
     """
-    text = json.dumps({**description, "parts": {GRAPH: hashlib.sha256(graph).hexdigest()}}, indent=2, sort_keys=True)
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
+    text = json.dumps({**description, "parts": hashes}, indent=2, sort_keys=True)
     draft, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("new", "old"))
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    (draft / GRAPH).write_bytes(graph)
-    (draft / DESCRIPTION).write_text(text)
+    for name, data in {**parts, MANIFEST: text.encode()}.items():
+        (draft / name).write_bytes(data)
     if folder.exists():
         folder.rename(old)
     draft.rename(folder)
@@ -52,9 +48,20 @@ def write_artifact(folder: Path, graph: bytes, description: Mapping[str, Any]) -
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def copy_artifact(source: Path, folder: Path, version: int) -> str:
+    """Write an artifact again under a version; returns the sha256 of its ``model.json``.
+
+    Raises:
+        ModelError: the source is not whole.
+    """
+    description = read_description(source)
+    parts = {name: read_part(source, name) for name in description["parts"]}
+    return write_artifact(folder, parts, {**description, "version": version})
+
+
 def digest(folder: Path) -> str:
     """sha256 of an artifact's ``model.json``, in hex: it names the artifact, since ``model.json`` names its parts."""
-    return hashlib.sha256((folder / DESCRIPTION).read_bytes()).hexdigest()
+    return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -63,37 +70,33 @@ def read_description(folder: Path) -> dict[str, Any]:
     Raises:
         ModelError: the artifact is missing, incomplete or altered.
     """
-    try:
-        description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text())
-        for name, sha256 in description["parts"].items():
-            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != sha256:
-                raise ModelError(f"{folder / name}: not the bytes that model.json names.", "Export the model again.")
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder}: not a whole artifact ({error}).", "Make one: lambent train.") from error
-    return description
+    return _read(folder)[1]
 
 
-class Artifact:
-    """A model as it is served, read by LiteRT.
+def _read(folder: Path) -> tuple[Manifest, dict[str, Any]]:
+    return read_manifest(folder), json.loads(read_part(folder, MANIFEST))
+
+
+class Graph:
+    """A graph as it is served, run by LiteRT on one thread.
 
     Args:
-        folder: the artifact.
-        features: the feature set that its inputs come from.
-
-    Raises:
-        ModelError: it is broken, or made for other features.
+        data: the bytes of ``model.tflite``.
     """
 
-    def __init__(self, folder: Path, features: FeatureSet) -> None:
+    def __init__(self, data: bytes) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self.description = read_description(folder)
-        if self.description["features"] != features.hash:
-            cause = f"{folder}: made for features {self.description['features']}; these are {features.hash}."
-            raise ModelError(cause, "Train a model for these.")
-        interpreter = Interpreter(str(folder / GRAPH), num_threads=1)
+        interpreter = Interpreter(model_content=data, num_threads=1)
         self._start = interpreter.get_signature_runner("start")
         self._step = interpreter.get_signature_runner("step")
+        self.intents = int(self._step.get_output_details()["probabilities"]["shape"][-1])
+
+    def blank(self, n: int) -> tuple[Array, Array, Array]:
+        """n rows of nothing, for ``step``."""
+        inputs = self._step.get_input_details()
+        state, ids, floats = (np.zeros((n, inputs[name]["shape"][-1]), inputs[name]["dtype"]) for name in STEP_INPUTS)
+        return state, ids, floats
 
     def start(self, profile: Array) -> Array:
         """[n, D] profiles → [n, H] states."""
@@ -106,7 +109,7 @@ class Artifact:
 
     def sessions(self, sessions: Sessions) -> Array:
         """[steps, K] probabilities over whole sessions, step by step as live, in the order of their steps."""
-        result = np.zeros((len(sessions.labels), len(self.description["intents"])), np.float32)
+        result = np.zeros((len(sessions.labels), self.intents), np.float32)
         longest_first = np.argsort(-sessions.length, kind="stable")
         for rows in np.split(longest_first, range(TOGETHER, len(longest_first), TOGETHER)):
             first, length = sessions.first[rows], sessions.length[rows]
@@ -116,3 +119,20 @@ class Artifact:
                 at = first[:alive] + t
                 state, result[at] = self.step(state[:alive], sessions.ids[at], sessions.floats[at])
         return result
+
+
+class Artifact(Graph):
+    """The graph of an artifact, and what its ``description`` says.
+
+    Args:
+        folder: the artifact.
+        features: the feature set that its inputs come from.
+
+    Raises:
+        ModelError: it is broken, or made for another taxonomy or other features.
+    """
+
+    def __init__(self, folder: Path, features: FeatureSet) -> None:
+        manifest, self.description = _read(folder)
+        check_fit(folder, manifest, features)
+        super().__init__(read_part(folder, GRAPH))

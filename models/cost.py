@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import numpy as np
-
-from models.artifact import Artifact
+from models.artifact import Artifact, Graph
+from models.dataset import Array
 from models.gate import Cost
 
 RUNS = 200
@@ -18,19 +17,16 @@ TOGETHER = 64
 def cost(artifact: Artifact, folder: Path) -> Cost:
     """Time an artifact on this machine, one thread; ``folder`` is where it lies."""
     size_bytes = sum(path.stat().st_size for path in folder.iterdir())
-    return Cost(_step_us(artifact, 1), _step_us(artifact, TOGETHER), size_bytes)
+    return Cost(step_us(artifact, 1), step_us(artifact, TOGETHER) / TOGETHER, size_bytes)
 
 
-def _step_us(artifact: Artifact, rows: int) -> float:
-    """Microseconds for each of so many events that are stepped together."""
-    widths = {name: int(artifact.description[f"{name}_width"]) for name in ("state", "ids", "floats")}
-    state, floats = (np.zeros((rows, widths[name]), np.float32) for name in ("state", "floats"))
-    ids = np.zeros((rows, widths["ids"]), np.int32)
-    best_ns = min(_step_ns(artifact, state, ids, floats) for _ in range(RUNS))
-    return best_ns / 1000 / rows
+def step_us(graph: Graph, events: int) -> float:
+    """Microseconds for a step of so many events."""
+    inputs = graph.blank(events)
+    return min(_step_ns(graph, inputs) for _ in range(RUNS)) / 1000
 
 
-def _step_ns(artifact: Artifact, *inputs: np.ndarray) -> int:
+def _step_ns(graph: Graph, inputs: tuple[Array, Array, Array]) -> int:
     started_ns = time.perf_counter_ns()
-    artifact.step(*inputs)
+    graph.step(*inputs)
     return time.perf_counter_ns() - started_ns

@@ -14,14 +14,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import tensorflow as tf
 
-from lambent.calibration import Calibration
+from lambent.calibration import LEAST, Calibration
 from lambent.features import FeatureSet
+from lambent.manifest import CALIBRATION, GRAPH, TAXONOMY
 from lambent.records import STATE_WIDTH
-from models.artifact import write_artifact
+from models.artifact import Graph, write_artifact
+from models.calibrate import fit_calibration, log_loss
 from models.dataset import TrainingTable
-from models.network import IntentNetwork, Shape
+from models.forms import FLOAT32, INT8
+from models.network import IntentNetwork, Shape, batch_signature
+from models.trainer import SCORED_SESSIONS
 
 
 class Served(tf.Module):
@@ -60,14 +66,42 @@ def signatures(served: Served, shape: Shape) -> dict[str, Any]:
     }
 
 
-def to_litert(network: IntentNetwork, calibration: Calibration) -> bytes:
-    """The bytes of ``model.tflite``."""
+def to_litert(network: IntentNetwork, calibration: Calibration, form: str = FLOAT32) -> bytes:
+    """The bytes of ``model.tflite`` in a form of ``models.forms``."""
     served = Served(network, calibration)
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(served, folder, signatures=signatures(served, network.shape_of))
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["start", "step"])
+        if form == INT8:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]  # without sample data: the dynamic range
         graph: bytes = converter.convert()
     return graph
+
+
+def calibrated(network: IntentNetwork, table: TrainingTable, form: str) -> tuple[Calibration, dict[str, Any]]:
+    """The calibration of what a form says, and what it gained on the split that it was fitted on, validation."""
+    logits, labels = outputs(network, table, form, "validation")
+    calibration = fit_calibration(logits, labels)
+    before = log_loss(Calibration.identity(logits.shape[1]).apply(logits), labels)
+    after = log_loss(calibration.apply(logits), labels)
+    return calibration, {"log_loss_before_calibration": before, "log_loss_calibrated": after}
+
+
+def outputs(network: IntentNetwork, table: TrainingTable, form: str, split: str) -> tuple[Any, Any]:
+    """[events, K] logits of a form and [events] labels of a split. Of float32 they are the network's own."""
+    intents = network.shape_of.intents
+    logits, labels = [np.zeros((0, intents), np.float32)], [np.zeros(0, np.int32)]
+    if form == FLOAT32:
+        predict = tf.function(network.call, input_signature=batch_signature(network.shape_of)[:-1])
+        for batch in table.batches(split, SCORED_SESSIONS):
+            logits.append(predict(*batch.arrays[:-1]).numpy())
+            labels.append(batch.labels)
+    else:
+        graph = Graph(to_litert(network, Calibration.identity(intents), form))
+        for sessions in table.chunks(split):
+            logits.append(np.log(np.maximum(graph.sessions(sessions), LEAST)))
+            labels.append(sessions.labels.astype(np.int32))
+    return np.concatenate(logits), np.concatenate(labels)
 
 
 def export(
@@ -77,27 +111,34 @@ def export(
     features: FeatureSet,
     table: TrainingTable,
     train: Mapping[str, Any],
+    form: str = FLOAT32,
 ) -> str:
     """Write the artifact of a model that has no version yet; returns the sha256 of its ``model.json``.
 
     Args:
         folder: where to.
-        network, calibration: what is exported.
+        network: what is exported, and calibration: of what it says in this form.
         features, table: what it was trained for and on.
         train: how: options and outcome, as plain values.
+        form: one of ``models.forms``.
     """
     shape = network.shape_of
+    parts = {
+        GRAPH: to_litert(network, calibration, form),
+        CALIBRATION: msgspec.json.encode(calibration),
+        TAXONOMY: msgspec.json.encode(features.taxonomy),
+    }
     description = {
         "version": 0,
+        "form": form,
         "features": features.hash,
         "intents": list(features.taxonomy.intents),
         "state_width": STATE_WIDTH,
         "profile_width": shape.profile,
         "ids_width": shape.ids,
         "floats_width": shape.floats,
-        "calibration": {"scale": list(calibration.scale), "bias": list(calibration.bias)},
         "created_ms": time.time_ns() // 1_000_000,
         "data": {**table.snapshot, "training_sessions_version": table.version},
         "train": dict(train),
     }
-    return write_artifact(folder, to_litert(network, calibration), description)
+    return write_artifact(folder, parts, description)

@@ -8,22 +8,18 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from lambent.calibration import Calibration
-from models.calibrate import fit_calibration, log_loss
 from models.checkpoint import Checkpoint
-from models.export import export
+from models.export import calibrated, export
 from models.fit import fit
 from models.horovod_runner import World, join_world
 from models.moments import Moments, moments, prepare
-from models.network import IntentNetwork, Shape, batch_signature
+from models.network import Shape
 from models.telling import Quiet, Teller
-from models.trainer import SCORED_SESSIONS, Options, Trainer
+from models.trainer import Options, Trainer
 
 if TYPE_CHECKING:
-    from models.dataset import TrainingTable
     from models.train import Job
 
 
@@ -39,9 +35,9 @@ def run(job: Job) -> dict[str, Any] | None:
     if world.rank != 0:
         return None
     fitted = time.monotonic()
-    calibration, gained = calibrated(trainer.average, job.table)
+    calibration, gained = calibrated(trainer.average, job.table, job.form)
     train = {**dataclasses.asdict(options), "processes": world.size, **figures}
-    sha256 = export(job.staging, trainer.average, calibration, job.features, job.table, train)
+    sha256 = export(job.staging, trainer.average, calibration, job.features, job.table, train, job.form)
     checkpoint.remove()
     return {
         **figures,
@@ -71,22 +67,3 @@ def prepared(job: Job, world: World, options: Options) -> tuple[Trainer, Moments
     shape = Shape.of(job.features)
     found = moments(job.table, shape.intents, options.batch * world.size, world)
     return Trainer(world, prepare(shape, found, options.seed), options, found.steps), found
-
-
-def predictions(network: IntentNetwork, table: TrainingTable, split: str) -> tuple[Any, Any]:
-    """[events, K] logits and [events] labels of a split."""
-    logits, labels = [np.zeros((0, network.shape_of.intents), np.float32)], [np.zeros(0, np.int32)]
-    predict = tf.function(network.call, input_signature=batch_signature(network.shape_of)[:-1])
-    for batch in table.batches(split, SCORED_SESSIONS):
-        logits.append(predict(*batch.arrays[:-1]).numpy())
-        labels.append(batch.labels)
-    return np.concatenate(logits), np.concatenate(labels)
-
-
-def calibrated(network: IntentNetwork, table: TrainingTable) -> tuple[Calibration, dict[str, Any]]:
-    """The calibration, and what it gained on the split that it was fitted on."""
-    logits, labels = predictions(network, table, "validation")
-    calibration = fit_calibration(logits, labels)
-    before = log_loss(Calibration.identity(logits.shape[1]).apply(logits), labels)
-    after = log_loss(calibration.apply(logits), labels)
-    return calibration, {"log_loss_before_calibration": before, "log_loss_calibrated": after}

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from lambent.errors import ModelError, StoreError
+from lambent.manifest import GRAPH
 from lambent.reports import append_report
 from lambent.settings import Settings
-from models.artifact import GRAPH, STAGING, digest, read_description, write_artifact
+from models.artifact import STAGING, copy_artifact, digest, read_description
 from models.evaluate import DATA, PAGE, write_json, write_text
 from models.gate import Decision, as_json, decide, load_limits, page
 from models.jobs import register_arguments, run_job
@@ -114,8 +115,7 @@ def number(
     files = [reports / DATA, reports / PAGE, *pictures, staged / GRAPH]
     run_id = registry.log(description["train"], figures, tags, files)
     version = registry.add_version(run_id, {**tags, "log_loss": evaluation["log_loss"]})
-    graph = (staged / GRAPH).read_bytes()
-    write_artifact(artifact_folder(settings, version), graph, {**description, "version": version})
+    copy_artifact(staged, artifact_folder(settings, version), version)
     return version, run_id
 
 

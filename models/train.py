@@ -38,6 +38,7 @@ class Job:
         staging: where rank 0 writes the artifact.
         log: JSON lines, one an epoch.
         checkpoint: where rank 0 keeps how far it is; all machines that it may run on see it.
+        form: the form that is served, one of ``models.forms``.
     """
 
     table: TrainingTable
@@ -46,6 +47,7 @@ class Job:
     staging: Path
     log: Path
     checkpoint: Path
+    form: str
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +67,7 @@ def train(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     job = Job(
         TrainingTable.open(settings, features), features, options,
         settings.artifacts_root / STAGING, settings.root / "reports" / "train.jsonl",
-        settings.artifacts_root / CHECKPOINT,
+        settings.artifacts_root / CHECKPOINT, arguments.form,
     )  # fmt: skip
     if arguments.processes > 1:
         result = run_on_spark(run_rank, (job,), arguments.processes, settings, job.checkpoint)[0]

@@ -1,24 +1,20 @@
-"""The exported model: a folder with ``model.json`` and ``model.tflite``, run by LiteRT on one thread.
+"""The exported model (``lambent.manifest``), run by LiteRT on one thread.
 
-model.json     {"version", "features", "intents", "state_width", "profile_width", "ids_width", "floats_width",
-                "parts": {"model.tflite": sha256}}
 start          profile [n, D] float32            → state [n, 64] float32
 step           state, ids [n, 5] int32, floats   → state, probabilities [n, intents], calibrated
 """
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from lambent.errors import ModelError
 from lambent.features import FeatureSet
-from lambent.records import STATE_WIDTH
+from lambent.manifest import GRAPH, check_fit, read_manifest, read_part
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -41,69 +37,6 @@ class Model(Protocol):
         """[n, 64] next states and [n, intents] probabilities from states, ids and floats of n events."""
 
 
-class Manifest(msgspec.Struct, frozen=True):
-    """``model.json``; fields that this version does not know are left alone."""
-
-    version: int
-    features: str
-    intents: tuple[str, ...]
-    state_width: int
-    profile_width: int
-    ids_width: int
-    floats_width: int
-    parts: dict[str, str]
-
-
-def read_manifest(folder: Path, features: FeatureSet, sha256: str = "") -> Manifest:
-    """Read ``model.json`` and check it, and every part, before anything is loaded.
-
-    Args:
-        folder: the artifact.
-        features: what the caller computes.
-        sha256: what ``model.json`` has to hash to; empty: anything.
-
-    Raises:
-        ModelError: a file is missing or changed, or the model was made for other features, intents or widths.
-    """
-    data = _read(folder / "model.json")
-    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
-        raise ModelError(f"{folder}/model.json is not the one that was published.", "Publish the model again.")
-    try:
-        manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.MsgspecError as error:
-        raise ModelError(f"{folder}/model.json is not a manifest ({error}).", "Export the model again.") from error
-    for part, digest in manifest.parts.items():
-        if hashlib.sha256(_read(folder / part)).hexdigest() != digest:
-            raise ModelError(f"{folder}/{part} is not the file that was exported.", "Export the model again.")
-    _check_fit(folder, manifest, features)
-    return manifest
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}).", "Give every worker the artifact.") from error
-
-
-def _check_fit(folder: Path, manifest: Manifest, features: FeatureSet) -> None:
-    """The manifest against what the caller computes."""
-    wanted = {
-        "features": features.hash,
-        "intents": features.taxonomy.intents,
-        "state_width": STATE_WIDTH,
-        "profile_width": len(features.profile.feature_names),
-        "ids_width": len(features.step_ids),
-        "floats_width": len(features.step_floats),
-    }
-    for name, value in wanted.items():
-        if getattr(manifest, name) != value:
-            cause = f"{folder}: the model was made for {name} {getattr(manifest, name)}; here they are {value}."
-            raise ModelError(cause, "Train and export a model for this feature set.")
-    if "model.tflite" not in manifest.parts or manifest.version < 1:
-        raise ModelError(f"{folder}/model.json names no model.tflite or no version.", "Export the model again.")
-
-
 class LiteRtModel:
     """A loaded artifact.
 
@@ -113,22 +46,21 @@ class LiteRtModel:
         sha256: of ``model.json``, where it is known.
 
     Raises:
-        ModelError: see ``read_manifest``; or LiteRT cannot run the file.
+        ModelError: a part is missing or changed; or the model was made for another taxonomy, other features or other widths;
+            or it has no version; or LiteRT cannot run it.
     """
 
     def __init__(self, folder: Path, features: FeatureSet, sha256: str = "") -> None:
-        self.manifest = read_manifest(folder, features, sha256)
-        data = _read(folder / "model.tflite")
+        manifest = read_manifest(folder, sha256)
+        check_fit(folder, manifest, features)
+        if manifest.version < 1:
+            raise ModelError(f"{folder} has no version.", "Register it: lambent model register.")
+        self.version, data = manifest.version, read_part(folder, GRAPH)
         try:
             self._start = Signature(data, "start", ("profile",))
             self._step = Signature(data, "step", ("state", "ids", "floats"))
         except (ValueError, RuntimeError, KeyError) as error:
-            raise ModelError(f"{folder}/model.tflite cannot be run ({error}).", "Export the model again.") from error
-
-    @property
-    def version(self) -> int:
-        """The registry's version."""
-        return self.manifest.version
+            raise ModelError(f"{folder / GRAPH} cannot be run ({error}).", "Export the model again.") from error
 
     def start(self, profile: Floats) -> Floats:
         """See ``Model``."""

@@ -184,14 +184,15 @@ def export_model(folder: Path) -> Path:
 
 def _export(folder: Path) -> None:
     from lambent.calibration import Calibration
-    from models.artifact import write_artifact
-    from models.export import to_litert
+    from models.artifact import copy_artifact
+    from models.dataset import TrainingTable
+    from models.export import export
     from models.network import IntentNetwork, Shape
 
-    shape, intents = Shape.of(FEATURES), FEATURES.taxonomy.intents
-    widths = {"profile_width": shape.profile, "ids_width": shape.ids, "floats_width": shape.floats, "state_width": 64}
-    description = {"version": 1, "features": FEATURES.hash, "intents": list(intents), **widths}
-    write_artifact(folder, to_litert(IntentNetwork(shape), Calibration.identity(len(intents))), description)
+    shape = Shape.of(FEATURES)
+    table = TrainingTable("none", 0, {}, FEATURES.hash, shape.profile, shape.ids, shape.floats)
+    export(folder, IntentNetwork(shape), Calibration.identity(shape.intents), FEATURES, table, {})
+    copy_artifact(folder, folder, version=1)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from lambent.calibration import Calibration
 from lambent.errors import ModelError
+from lambent.manifest import GRAPH, read_calibration, read_taxonomy
 from lambent.records import STATE_WIDTH
-from models.artifact import GRAPH, Artifact, digest, read_description
+from models.artifact import Artifact, Graph, copy_artifact, digest, read_description
 from models.dataset import Batch, Sessions, TrainingTable
+from models.forms import INT8
 from tests.model_tables import FEATURES
 
 pytestmark = pytest.mark.integration
@@ -171,6 +174,20 @@ def test_sessions_that_are_scored_together_are_scored_as_each_alone(folder: Path
             np.testing.assert_allclose(together[at], alone[0], atol=1e-6)
 
 
+def test_int8_is_small_and_stays_as_near_to_float32_over_ten_thousand_steps_of_carried_state(
+    network: Any, folder: Path
+) -> None:
+    from models.export import to_litert
+
+    data = to_litert(network, CALIBRATION, INT8)
+    assert len(data) < 0.35 * (folder / GRAPH).stat().st_size
+    many = random_sessions(sessions=1, longest=10_000, seed=5)
+    one, other = Graph(data).sessions(many), Artifact(folder, FEATURES).sessions(many)
+    far = np.abs(one - other).max(axis=1)
+    assert 0 < far.mean() < 0.005 and far.max() < 0.05
+    assert far[-1_000:].mean() < 1.2 * far[:1_000].mean()  # what is rounded away does not add up
+
+
 @pytest.mark.parametrize("n", [1, 3, 64])
 def test_the_exported_graph_takes_any_number_of_rows(network: Any, folder: Path, n: int) -> None:
     artifact = Artifact(folder, FEATURES)
@@ -191,23 +208,21 @@ def test_the_description_says_all_that_a_reader_checks(folder: Path) -> None:
     wanted = {
         "version": 0, "features": FEATURES.hash, "intents": list(FEATURES.taxonomy.intents),
         "state_width": STATE_WIDTH, "profile_width": WIDTHS[0], "ids_width": WIDTHS[1], "floats_width": WIDTHS[2],
-        "calibration": {"scale": list(CALIBRATION.scale), "bias": list(CALIBRATION.bias)},
+        "form": "float32",
         "data": {"events_version": 3, "cutoff_ms": 1_000, "training_sessions_version": 7},
     }  # fmt: skip
     assert {name: description[name] for name in wanted} == wanted
 
 
-def test_an_altered_part_is_found_out(folder: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for part in folder.iterdir():
-        (copy / part.name).write_bytes(part.read_bytes())
-    assert digest(copy) == digest(folder)
-    graph = bytearray((copy / GRAPH).read_bytes())
-    graph[-1] ^= 1
-    (copy / GRAPH).write_bytes(graph)
-    with pytest.raises(ModelError, match="not the bytes"):
-        read_description(copy)
+def test_the_parts_say_the_calibration_inside_the_graph_and_the_taxonomy(folder: Path) -> None:
+    assert read_calibration(folder) == CALIBRATION
+    assert msgspec.json.encode(read_taxonomy(folder)) == msgspec.json.encode(FEATURES.taxonomy)
+
+
+def test_a_copy_under_a_version_has_the_same_parts(folder: Path, tmp_path: Path) -> None:
+    sha256 = copy_artifact(folder, tmp_path / "7", 7)
+    assert sha256 == digest(tmp_path / "7")
+    assert read_description(tmp_path / "7") == read_description(folder) | {"version": 7}
 
 
 def test_an_altered_description_has_another_digest(folder: Path, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from lambent.control import CalibrationEntry, ModelEntry, PolicyEntry
 from lambent.errors import ModelError
 from lambent.events import Event
 from lambent.policy import Rule
-from models.artifact import write_artifact
 from models.commands import MODEL
 from models.promotion import artifact_folder
 from realtime import policy_command
@@ -24,6 +23,7 @@ from realtime.predict import read_control
 from realtime.rebuild import rebuild
 from realtime.status import read_status
 from realtime.store import Store
+from tests.artifacts import write_blank
 from tests.chaos.rig import FEATURES, Rig, make_rig
 from tests.stores import server, valkey  # noqa: F401
 from tests.valkey import Valkey, flush
@@ -269,7 +269,7 @@ def test_the_command_sends_a_correction_of_a_version_and_refuses_what_is_none(
 ) -> None:
     monkeypatch.setattr(cli, "load_commands", lambda: {"model": MODEL})
     monkeypatch.setattr(cli, "load_settings", lambda: rig.settings)
-    write_artifact(artifact_folder(rig.settings, 1), b"graph", {"intents": FEATURES.taxonomy.intents})
+    write_blank(artifact_folder(rig.settings, 1), FEATURES)
     path = tmp_path / "correction.json"
     path.write_text('{"scale": [1, 1, 1, 1], "bias": [0, 0.5, 0, 0]}')
     send(rig, entry(1))

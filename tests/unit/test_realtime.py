@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import time
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambent import keys
-from lambent.errors import ModelError, UsageError
+from lambent.errors import UsageError
 from lambent.events import Event
 from lambent.features import shop_features
 from lambent.records import Ragged
@@ -28,7 +25,6 @@ from realtime.embedded import _listen
 from realtime.intent import Found, describe
 from realtime.logs import fields
 from realtime.metrics import WorkerMetrics
-from realtime.model import read_manifest
 from realtime.partition_list import parse_partitions
 from realtime.replay import replay
 from realtime.users import duplicates, newest
@@ -176,44 +172,3 @@ def test_the_embedded_store_listens_on_loopback_only() -> None:
     for url in ("redis://shop.example:6379", "rediss://127.0.0.1:6379", "redis://:secret@127.0.0.1:6379"):
         with pytest.raises(UsageError):
             _listen(url)
-
-
-def manifest(folder: Path, **changes: object) -> str:
-    (folder / "model.tflite").write_bytes(b"graph")
-    values = {
-        "version": 1, "features": FEATURES.hash, "intents": list(FEATURES.taxonomy.intents), "state_width": 64,
-        "profile_width": len(FEATURES.profile.feature_names), "ids_width": len(FEATURES.step_ids),
-        "floats_width": len(FEATURES.step_floats), "more": "is left alone",
-        "parts": {"model.tflite": hashlib.sha256(b"graph").hexdigest()},
-    } | changes  # fmt: skip
-    data = json.dumps(values).encode()
-    (folder / "model.json").write_bytes(data)
-    return hashlib.sha256(data).hexdigest()
-
-
-def test_a_manifest_that_fits_is_read(tmp_path: Path) -> None:
-    sha256 = manifest(tmp_path)
-    assert read_manifest(tmp_path, FEATURES, sha256).version == 1
-
-
-@pytest.mark.parametrize(
-    ("changes", "cause"),
-    [
-        ({"features": "0" * 16}, "made for features"),
-        ({"intents": ["a", "b"]}, "made for intents"),
-        ({"state_width": 32}, "made for state_width"),
-        ({"floats_width": 1}, "made for floats_width"),
-        ({"parts": {"model.tflite": "0" * 64}}, "not the file that was exported"),
-        ({"parts": {}}, "names no model.tflite"),
-        ({"parts": {"other.bin": "0" * 64}}, "cannot be read"),
-        ({"version": "one"}, "not a manifest"),
-    ],
-)
-def test_a_manifest_that_does_not_fit_is_refused_in_words(
-    tmp_path: Path, changes: dict[str, object], cause: str
-) -> None:
-    manifest(tmp_path, **changes)
-    with pytest.raises(ModelError, match=cause):
-        read_manifest(tmp_path, FEATURES)
-    with pytest.raises(ModelError, match="not the one that was published"):
-        read_manifest(tmp_path, FEATURES, "f" * 64)
