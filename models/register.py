@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from lambent.errors import ModelError, StoreError
-from lambent.manifest import GRAPH
 from lambent.reports import append_report
 from lambent.settings import Settings
 from models.artifact import STAGING, copy_artifact, digest, read_description
@@ -112,7 +111,7 @@ def number(
         if value is not None
     }
     pictures = [path for path in map(Path, evaluation["pictures"]) if path.exists()]
-    files = [reports / DATA, reports / PAGE, *pictures, staged / GRAPH]
+    files = [reports / DATA, reports / PAGE, *pictures, *sorted(staged.iterdir())]
     run_id = registry.log(description["train"], figures, tags, files)
     version = registry.add_version(run_id, {**tags, "log_loss": evaluation["log_loss"]})
     copy_artifact(staged, artifact_folder(settings, version), version)
