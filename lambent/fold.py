@@ -79,6 +79,9 @@ class Steps:
 
     def waves(self) -> Iterator[Steps]:
         """The first step of each user, then the second, and so on: a user's events must step in sequence."""
+        if len(self.user) and np.bincount(self.user).max() == 1:
+            yield self
+            return
         began = np.cumsum(self.starts) - 1
         for rows in wave_rows(self.user):
             starts = self.starts[rows]
@@ -176,7 +179,21 @@ def _most_starts(sessions: Sessions, user: Rows, events: Events) -> int:
 def wave_rows(user: Rows) -> list[Rows]:
     """Indices of the first event of each user, of the second, and so on."""
     order = np.argsort(user, kind="stable")
-    starts = np.flatnonzero(np.diff(user[order], prepend=-1))
-    rank = np.arange(len(user)) - np.repeat(starts, np.diff(starts, append=len(user)))
+    starts = np.flatnonzero(first_of(user[order]))
+    rank = np.arange(len(user)) - np.repeat(starts, np.bincount(user)[user[order[starts]]])
     by_rank = np.argsort(rank, kind="stable")
     return np.split(order[by_rank], np.cumsum(np.bincount(rank))[:-1]) if len(user) else []
+
+
+def first_of(values: Rows) -> NDArray[np.bool_]:
+    """[n] true where a run of equal values begins; ``np.diff`` takes ten times as long for a few of them."""
+    found = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=found[1:])
+    return found
+
+
+def last_of(values: Rows) -> NDArray[np.bool_]:
+    """[n] true where a run of equal values ends."""
+    found = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=found[:-1])
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Sequence
 
@@ -17,6 +18,8 @@ from realtime.predict import Control, Models
 from realtime.store import Entry
 
 EVENT, CONTROL, MARKER = b"e", b"c", b"m"
+CONTROLS = 16
+"""Control states that are kept to be shared; partitions come to a new one one after the other."""
 
 
 class Admitted(msgspec.Struct, frozen=True, gc=False):
@@ -79,6 +82,12 @@ def cut(entries: Sequence[Entry]) -> int:
     return len(entries)
 
 
+@functools.lru_cache(CONTROLS)
+def _shared(control: Control) -> Control:
+    """The same object for equal ones: a batch asks of each partition, and all have nearly always set the same."""
+    return control
+
+
 class Gate:
     """Decides on entries: admits, rejects, applies control entries.
 
@@ -107,6 +116,8 @@ class Gate:
                     batch.rejected[rejection.reason] += 1
             elif kind != MARKER:
                 batch.rejected["kind"] += 1
+        if part.control is not control:
+            part.control = _shared(part.control)
 
     def _event(self, batch: Batch, partition: int, entry_id: bytes, data: bytes) -> None:
         event = admit(data, self._taxonomy)

@@ -27,6 +27,8 @@ from realtime.model import LiteRtModel, Model
 
 KEPT = 3
 """Versions that a partition remembers: a session finishes on the one that it began with."""
+READ_CONTROLS = 16
+"""Control states that are kept as they were read."""
 BASE_RATE = "base-rate"
 """What an intent names as its model while there is none."""
 
@@ -69,8 +71,9 @@ class Control(msgspec.Struct, frozen=True):
         return next((one.calibration for one in self.calibrations if one.version == version), None)
 
 
+@functools.lru_cache(READ_CONTROLS)
 def read_control(data: bytes | None) -> Control:
-    """The state in ``control:{p}``; the empty one where the key is missing.
+    """The state in ``control:{p}``, the same object for equal bytes; the empty one where the key is missing.
 
     Raises:
         StoreError: another version has written it.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from lambent.encoding import Events, encode_events
 from lambent.errors import StoreError
 from lambent.features import FeatureSet
-from lambent.fold import FoldState, fold
+from lambent.fold import FoldState, first_of, fold, last_of
 from lambent.policy import Rule, rules_for
 from lambent.records import last_dtype
 from realtime.batch import Admitted, Batch
@@ -27,6 +28,7 @@ WORDINGS = 8
 """Policies that are kept ready; partitions come to a new one one after the other."""
 
 Rows = NDArray[np.int64]
+Kind = TypeVar("Kind")
 log = get_logger("process")
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -145,10 +147,11 @@ class Processor:
         rules = {
             p: self._rules if part.control.rules is None else part.control.rules for p, part in batch.slices.items()
         }
-        each = [rules[one.partition] for one in events] if len(set(rules.values())) > 1 else []
+        policies = distinct(rules.values())
+        each = [rules[one.partition] for one in events] if len(policies) > 1 else []
         intents = [b""] * len(events)
-        for policy in set(rules.values()):
-            rows = np.array([own == policy for own in each]).nonzero()[0] if each else np.arange(len(events))
+        for policy in policies:
+            rows = np.array([own is policy for own in each]).nonzero()[0] if each else np.arange(len(events))
             of = answered[rows]
             written = self._wording(policy).write(
                 [events[row] for row in rows.tolist()], said.probabilities[of], said.version[of].tolist(),
@@ -161,10 +164,11 @@ class Processor:
     def _show_catalogue(self, encoded: Events, events: list[Admitted], batch: Batch) -> None:
         """Write into each event what the catalogue of its partition knows of its product and category."""
         entries = {p: part.control.catalogue for p, part in batch.slices.items()}
-        for entry in set(entries.values()) - {None}:
+        every = distinct(entries.values())
+        for entry in every:
             catalogue = entry and self.models.catalogues.get(entry)
             if catalogue:
-                rows = np.array([entries[one.partition] == entry for one in events])
+                rows = slice(None) if len(every) == 1 else [entries[one.partition] is entry for one in events]
                 encoded["known"][rows] = catalogue.known(encoded["product"][rows], encoded["category"][rows])
 
     def _tell(self, problems: Sequence[str]) -> None:
@@ -192,11 +196,11 @@ class Processor:
         whose, now = user[order], said.probabilities[order]
         before = np.empty_like(now)
         before[1:] = now[:-1]
-        first = np.diff(whose, prepend=-1) != 0
+        first = first_of(whose)
         before[first] = known.fixed["said"][whose[first]]
         begins = (said.session_events[order] == 1) | (before.sum(axis=1) == 0)
         before[begins] = self.features.taxonomy.base_rates
-        newest = np.diff(whose, append=-1) != 0
+        newest = last_of(whose)
         known.fixed["said"][whose[newest]] = now[newest]
         last["t_s"][answered] = events["t_ms"][answered] // 1000
         for name in ("type", "product", "category"):
@@ -214,6 +218,11 @@ class Said:
     session_events: Rows
 
 
+def distinct(values: Iterable[Kind]) -> list[Kind]:
+    """The objects that there are: partitions with equal control states have the same ones (``batch.Gate``)."""
+    return list({id(one): one for one in values}.values())
+
+
 def _controls(batch: Batch, events: list[Admitted], user: Rows, users: int) -> list[Control]:
     """For each user the control state of its partition."""
     controls = [Control()] * users
@@ -226,7 +235,9 @@ def _begin_anew(known: Users, controls: list[Control], batch: Batch) -> NDArray[
     """[users] true where the session runs on a model that is remembered no more: its next event begins a session."""
     versions = known.fixed["model"]
     forgotten = np.zeros(len(versions), bool)
-    everywhere = frozenset[int].intersection(*(part.control.remembered for part in batch.slices.values()))
+    everywhere = frozenset[int].intersection(
+        *(one.remembered for one in distinct(part.control for part in batch.slices.values()))
+    )
     if not {0, *everywhere}.issuperset(np.unique(versions).tolist()):
         pairs = zip(versions.tolist(), controls, strict=True)
         forgotten[:] = [version > 0 and version not in control.remembered for version, control in pairs]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lambent import compiled
 from lambent.errors import DataError, StoreError
 from lambent.features import FeatureSet
-from lambent.fold import FoldState
+from lambent.fold import FoldState, last_of
 from lambent.profile import Profiles
 from lambent.records import (
     LAST_EVENTS,
@@ -106,7 +106,7 @@ def _problem(features: FeatureSet, value: bytes | None) -> str:
 
 def _split(tiles: Tiles, cutoff_ms: Rows) -> tuple[Tiles, Tiles]:
     """The older and the running ones. A user's running tile is its newest; one that the profile has seen is over."""
-    newest = np.diff(tiles.user, append=-1) != 0
+    newest = last_of(tiles.user)
     runs = newest & (tiles.start_ms >= cutoff_ms[tiles.user])
     return tiles[~runs], tiles[runs]
 
