@@ -35,9 +35,21 @@ class Wire:
         Raises:
             RuntimeError: one was refused.
         """
+        self.send(commands)
+        return self.receive(len(commands))
+
+    def send(self, commands: Sequence[Command]) -> None:
+        """Send commands together."""
         self.socket.sendall(b"".join([hiredis.pack_command(tuple(command)) for command in commands]))
+
+    def receive(self, count: int) -> list[Any]:
+        """The next ``count`` replies.
+
+        Raises:
+            RuntimeError: a command was refused.
+        """
         replies: list[Any] = []
-        while len(replies) < len(commands):
+        while len(replies) < count:
             reply = self._reader.gets()
             if reply is False:
                 self._reader.feed(self.socket.recv(READ_BYTES))
