@@ -26,6 +26,7 @@ from lambent.features import shop_features
 from lambent.fold import fold_profiles
 from lambent.records import encode_profiles
 from lambent.settings import Settings
+from realtime.embedded import PERSISTENCE
 from realtime.store import Meta, open_store
 from tests.benchmarks.events import BRANDS, BRANDS_OF_CATEGORY, CATEGORIES, PRODUCTS, TYPES
 from tests.benchmarks.wire import Command, Wire
@@ -36,8 +37,6 @@ PARTITIONS = 64
 ZIPF = 0.8
 PROFILES, MEAN_HISTORY = 10_000, 20
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
-PERSISTENCE = ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction")
-"""What the embedded store has (``realtime.embedded``)."""
 
 
 @dataclasses.dataclass
@@ -115,7 +114,8 @@ def open_shop(folder: Path, users: int, artifact: Path, seed: int = 0) -> Shop:
         seed: of the events.
     """
     folder.mkdir(parents=True)
-    valkey = start_valkey(folder, free_port(), *PERSISTENCE)
+    options = [part for name, value in PERSISTENCE.items() for part in (f"--{name}", value)]
+    valkey = start_valkey(folder, free_port(), *options)
     settings = Settings(
         root=folder, store_url=valkey.url, partitions=PARTITIONS, user_key="5a" * 32, http_port=free_port()
     )
