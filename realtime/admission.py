@@ -24,8 +24,8 @@ QUERY = "query"
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
-def admit(connection: Connection, handler: BaseRouteHandler) -> None:
-    """Litestar asks this before each request.
+async def admit(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Litestar asks this before each request; a function that is not async it would call in a thread.
 
     Raises:
         ProblemError: no key or none that is known (401), one without the handler's scope (403), too much of it (429), or

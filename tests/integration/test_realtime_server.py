@@ -45,6 +45,11 @@ def test_with_wait_the_intents_come_with_the_answer(http: httpx.Client, rig: Rig
     assert 0 <= found["age_ms"] < 20_000
 
 
+def test_whoever_waits_for_a_copy_is_answered_though_its_commit_says_nothing(http: httpx.Client) -> None:
+    first, again = (post(http, VIEW | {"user": "gina", "id": "g1"}, wait=5_000).json()["intents"] for _ in range(2))
+    assert [one["intent"]["event_id"] for one in first + again] == ["g1", "g1"]
+
+
 def test_an_event_without_a_time_happened_now_and_the_raw_user_is_nowhere(http: httpx.Client, rig: Rig) -> None:
     post(http, {"user": "raw-id-of-flora", "type": "view"}, wait=5_000)
     intent = http.get("/v1/users/raw-id-of-flora/intent").json()["intent"]
