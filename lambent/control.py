@@ -59,7 +59,28 @@ class CalibrationEntry(msgspec.Struct, frozen=True, tag="calibration", forbid_un
     calibration: Calibration
 
 
-ControlEntry = ModelEntry | CatalogueEntry | PolicyEntry | CalibrationEntry
+class RolloutEntry(msgspec.Struct, frozen=True, tag="rollout", forbid_unknown_fields=True):
+    """From here on, a challenger stands beside the champion; it replaces the one before it.
+
+    Attributes:
+        model: the challenger; None: from here on there is none. Sessions that run on one finish on it.
+        experiment: its name, which decides by lot who gets it; intents name it.
+        share: of users whose sessions begin on the challenger, above 0 and at most 1.
+    """
+
+    model: ModelEntry | None = None
+    experiment: str = ""
+    share: float = 0.0
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be followed; empty: it can."""
+        if self.model is not None and not 0 < self.share <= 1:
+            return f"a share of {self.share:g} of the users is none"
+        return "" if self.model is None or self.experiment else "the experiment has no name"
+
+
+ControlEntry = ModelEntry | CatalogueEntry | PolicyEntry | CalibrationEntry | RolloutEntry
 
 _decoder = msgspec.json.Decoder(ControlEntry)
 

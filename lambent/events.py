@@ -70,6 +70,8 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
             0 if there is no profile, or it is of files alone.
         actions: what the policy makes of it.
         session_events: how many events of the session the answer has seen; 0 for a late event.
+        arm: ``EXPERIMENT/champion`` or ``EXPERIMENT/challenger``, whichever the user is in; empty: there is no experiment. A session
+            that began before it runs on its model all the same.
     """
 
     user: str
@@ -81,6 +83,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     cutoff_ms: int = 0
     actions: tuple[str, ...] = ()
     session_events: int = 0
+    arm: str = ""
 
 
 class Rejection(msgspec.Struct, frozen=True):

@@ -38,6 +38,7 @@ INTENT_COLUMNS: Mapping[str, str] = {
     "cutoff_ms": "int64",
     "actions": "list<string>",
     "session_events": "int64",
+    "arm": "string",  # of the experiment that ran; none: there was none
 }
 
 EVENTS = "events"

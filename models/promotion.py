@@ -11,7 +11,7 @@ import redis
 from lambent import keys
 from lambent.calibration import Calibration
 from lambent.cluster import connect
-from lambent.control import CalibrationEntry, ControlEntry, ModelEntry, encode_control
+from lambent.control import CalibrationEntry, ControlEntry, ModelEntry, RolloutEntry, encode_control
 from lambent.errors import ModelError, StoreError
 from lambent.refusal import refusal
 from lambent.settings import Settings
@@ -58,6 +58,28 @@ def correct(settings: Settings, version: int, path: Path) -> int:
     )
     (artifact_folder(settings, version) / CORRECTION).write_bytes(msgspec.json.encode(calibration))
     return partitions
+
+
+def challenge(settings: Settings, version: int, experiment: str, share: float) -> int:
+    """Have a share of the users begin their sessions on a version, from here on; to how many partitions that was told.
+
+    Raises:
+        ModelError: the version's artifact is missing or broken.
+        StoreError: the store cannot be reached, or was never made.
+    """
+    folder = artifact_folder(settings, version)
+    read_description(folder)
+    entry = RolloutEntry(ModelEntry(version, str(folder), digest(folder)), experiment, share)
+    return _append(settings, entry, f"Challenger {version}", f"lambent model challenge {version} --share {share:g}")
+
+
+def stop_challenge(settings: Settings) -> int:
+    """Have no session begin on a challenger any more; to how many partitions that was told.
+
+    Raises:
+        StoreError: the store cannot be reached, or was never made.
+    """
+    return _append(settings, RolloutEntry(), "The challenger's end", "lambent model challenge --stop")
 
 
 def is_corrected(settings: Settings, version: int) -> bool:

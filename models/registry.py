@@ -1,4 +1,4 @@
-"""The registry: MLflow's runs, versions and the alias ``champion``, through its plain client.
+"""The registry: MLflow's runs, versions and the aliases ``champion`` and ``challenger``, through its plain client.
 
 Nothing is logged automatically and no requirements are inferred: that takes longer than the training of a small model.
 """
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from lambent.settings import Settings
 
 MODEL = "lambent-intent"
-CHAMPION = "champion"
+CHAMPION, CHALLENGER = "champion", "challenger"
 CHAMPIONS = "champions"
 """Tag of the registered model: which versions came to be champion, as a JSON list."""
 EXPERIMENT = "lambent"
@@ -105,6 +105,19 @@ class Registry:
     def _name(self, version: int, champions: Sequence[int]) -> None:
         self._client.set_registered_model_alias(MODEL, CHAMPION, str(version))
         self._client.set_registered_model_tag(MODEL, CHAMPIONS, json.dumps(champions))
+        if self.challenger() == version:
+            self.set_challenger(0)  # it has won
+
+    def set_challenger(self, version: int) -> None:
+        """Give a version the alias ``challenger``; 0: nobody has it."""
+        if version:
+            self._client.set_registered_model_alias(MODEL, CHALLENGER, str(version))
+        elif self.challenger():
+            self._client.delete_registered_model_alias(MODEL, CHALLENGER)
+
+    def challenger(self) -> int:
+        """The challenger's version; 0 if there is none."""
+        return self._aliased(CHALLENGER)
 
     def _aliased(self, alias: str) -> int:
         found = _known(lambda: self._client.get_model_version_by_alias(MODEL, alias))

@@ -26,8 +26,11 @@ from models.scored import score
 def list_(arguments: argparse.Namespace, settings: Settings) -> list[dict[str, Any]]:
     """All versions, newest first."""
     registry = Registry(settings)
-    champion = registry.champion()
-    rows = [{**row, "champion": row["version"] == champion} for row in registry.versions()]
+    champion, challenger = registry.champion(), registry.challenger()
+    rows = [
+        {**row, "champion": row["version"] == champion, "challenger": row["version"] == challenger}
+        for row in registry.versions()
+    ]
     if not arguments.json:
         print("\n".join(map(_line, rows)) or "No model is registered.")
     return rows
@@ -35,7 +38,7 @@ def list_(arguments: argparse.Namespace, settings: Settings) -> list[dict[str, A
 
 def _line(row: dict[str, Any]) -> str:
     made = datetime.datetime.fromtimestamp(row["created_ms"] / 1000, datetime.UTC)
-    says = [f"log loss {float(row['log_loss']):.4f}", *(name for name in ("champion",) if row[name])]
+    says = [f"log loss {float(row['log_loss']):.4f}", *(name for name in ("champion", "challenger") if row[name])]
     return f"{row['version']:>4}  {made:%Y-%m-%d %H:%M}  {'  '.join(says)}"
 
 
@@ -82,6 +85,34 @@ def rollback(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any
     if not arguments.json:
         print(f"Model {before} is champion again, in place of {after}; {partitions} partitions were told.")
     return {"version": before, "instead_of": after, "partitions": partitions}
+
+
+def challenge(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    """Let a version run beside the champion for a share of the users, or end that.
+
+    Raises:
+        UsageError: no share is given, or there is no champion, or it is the champion itself.
+    """
+    registry = Registry(settings)
+    if arguments.stop:
+        partitions = promotion.stop_challenge(settings)
+        registry.set_challenger(0)
+        if not arguments.json:
+            print(f"Sessions begin on the champion alone from here on; {partitions} partitions were told.")
+        return {"version": 0, "partitions": partitions}
+    version, share = _version(arguments), arguments.share
+    if share is None or not 0 < share <= 1:
+        raise UsageError("'model challenge' needs a share of the users, above 0.", "Give one: --share 0.1, or --stop.")
+    if registry.champion() in (0, version):
+        raise UsageError("A challenger needs another model as champion.", "Promote one: lambent model promote VERSION.")
+    experiment = arguments.experiment or f"model-{version}"
+    partitions = promotion.challenge(settings, version, experiment, share)
+    registry.set_challenger(version)
+    if not arguments.json:
+        print(
+            f"Of {share:.1%} of the users, sessions that begin run on model {version}; {partitions} partitions were told."
+        )
+    return {"version": version, "share": share, "experiment": experiment, "partitions": partitions}
 
 
 def correct(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
@@ -135,5 +166,5 @@ def _version(arguments: argparse.Namespace) -> int:
 
 ACTIONS = {
     "list": list_, "show": show, "register": register, "promote": promote, "rollback": rollback, "compare": compare,
-    "correct": correct,
+    "challenge": challenge, "correct": correct,
 }  # fmt: skip

@@ -89,9 +89,11 @@ class Archive:
         marks = [Transaction(f"{self._application}-{p}", ids.to_version(end)) for p, end in ends.items()]
         marks += [Transaction(f"{PASSED}-{p}", ids.to_version(at)) for p, at in (passed or {}).items()]
         with writing(self._path):
+            # A table of an earlier version gets the columns that it lacks.
             write_deltalake(
-                self._table, rows, mode="append", commit_properties=CommitProperties(app_transactions=marks)
-            )
+                self._table, rows, mode="append", schema_mode="merge",
+                commit_properties=CommitProperties(app_transactions=marks),
+            )  # fmt: skip
         self._version = self._table.version()
         self.positions |= ends
 
@@ -165,6 +167,7 @@ def intent_rows(found: Mapping[int, Sequence[Entry]], schema: pa.Schema) -> pa.T
     }
     for name in ("user", "event_id", "event_ms", "ingest_ms", "model", "cutoff_ms", "actions", "session_events"):
         columns[name] = [getattr(intent, name) for _, _, _, intent in flat]
+    columns["arm"] = [intent.arm or None for _, _, _, intent in flat]
     return _table(columns, columns["committed_ms"], schema)
 
 

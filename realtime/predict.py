@@ -15,12 +15,13 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from lambent.calibration import Calibration
-from lambent.control import CalibrationEntry, CatalogueEntry, ModelEntry, PolicyEntry, decode_control
+from lambent.control import CalibrationEntry, CatalogueEntry, ModelEntry, PolicyEntry, RolloutEntry, decode_control
 from lambent.errors import ModelError, StoreError
 from lambent.events import Rejection
 from lambent.features import FeatureSet
 from lambent.fold import Steps
 from lambent.policy import Rule, problem_of
+from lambent.rollout import arm, is_challenged
 from realtime.catalogues import Catalogues
 from realtime.logs import fields, get_logger
 from realtime.model import LiteRtModel, Model
@@ -42,10 +43,11 @@ class Control(msgspec.Struct, frozen=True):
     """What the control entries up to a partition's position have set; ``control:{p}`` holds it as JSON.
 
     Attributes:
-        models: the newest last; sessions that begin run on it.
+        models: the newest last; sessions that begin run on it. A challenger is before it.
         catalogue: what events are shown with; None: nothing is known.
         rules: the policy; None: what is shipped.
         calibrations: corrections of remembered models, one each at most.
+        rollout: the challenger that stands beside the newest model; None: there is none.
         features: hash of the feature set that the partition's live records are of; no entry sets it, but whoever writes the
             first record, or makes all anew; empty: nobody yet.
     """
@@ -54,12 +56,24 @@ class Control(msgspec.Struct, frozen=True):
     catalogue: CatalogueEntry | None = None
     rules: tuple[Rule, ...] | None = None
     calibrations: tuple[CalibrationEntry, ...] = ()
+    rollout: RolloutEntry | None = None
     features: str = ""
 
     @property
     def newest(self) -> int:
-        """Version that a session which begins now runs on; 0: none yet."""
+        """The champion's version; 0: there is none yet."""
         return self.models[-1].version if self.models else 0
+
+    def picks(self, user: str) -> int:
+        """Version that a session of this user which begins now runs on; 0: none yet."""
+        rollout = self.rollout
+        if rollout and rollout.model and is_challenged(rollout.experiment, user, rollout.share):
+            return rollout.model.version
+        return self.newest
+
+    def arm(self, user: str) -> str:
+        """The arm that a user is in; empty: there is no experiment."""
+        return arm(self.rollout.experiment, user, self.rollout.share) if self.rollout else ""
 
     @property
     def remembered(self) -> frozenset[int]:
@@ -124,13 +138,26 @@ class Models:
             return (control, Rejection("control", problem)) if problem else (replace(control, rules=entry.rules), None)
         if isinstance(entry, CalibrationEntry):
             return self._correct(control, entry)
+        if isinstance(entry, RolloutEntry):
+            return self._roll_out(control, entry)
         if self.get(entry) is None:
             return control, None
         others = tuple(one for one in control.models if one.version != entry.version)
-        models = (*others, entry)[-KEPT:]
-        kept = {one.version for one in models}
-        corrections = tuple(one for one in control.calibrations if one.version in kept)
-        return replace(control, models=models, calibrations=corrections), None
+        return _remembering(control, (*others, entry)), None
+
+    def _roll_out(self, control: Control, entry: RolloutEntry) -> tuple[Control, Rejection | None]:
+        """Put a challenger before the newest model, so that it is remembered, and sessions finish on it when it is gone."""
+        if entry.problem:
+            return control, Rejection("control", entry.problem)
+        if entry.model is None:
+            return replace(control, rollout=None), None
+        if control.newest in (0, entry.model.version):
+            return control, Rejection("control", "a challenger needs another model beside it")
+        if self.get(entry.model) is None:
+            return control, None
+        others = (one for one in control.models if one.version != entry.model.version)
+        *older, newest = others
+        return _remembering(replace(control, rollout=entry), (*older, entry.model, newest)), None
 
     def _correct(self, control: Control, entry: CalibrationEntry) -> tuple[Control, Rejection | None]:
         if entry.version not in control.remembered:
@@ -172,18 +199,31 @@ class Models:
         return np.tile(self._base_rates, (n, 1))
 
 
+def _remembering(control: Control, models: tuple[ModelEntry, ...]) -> Control:
+    """The last of these models, and what is said of them; a challenger that is forgotten or has won is none."""
+    models = models[-KEPT:]
+    kept = {one.version for one in models}
+    corrections = tuple(one for one in control.calibrations if one.version in kept)
+    rollout = control.rollout
+    if rollout and rollout.model and rollout.model.version not in kept - {models[-1].version}:
+        rollout = None
+    return replace(control, models=models, calibrations=corrections, rollout=rollout)
+
+
 @dataclasses.dataclass
 class Runs:
     """On which version the sessions of n users run, and their states.
 
     Attributes:
         models: the loaded models.
+        names: [users] pseudonyms.
         controls: [users] the control state of each user's partition.
         version: [users] version that the user's session runs on; 0: none. Changed in place.
         state: [users, 64] changed in place.
     """
 
     models: Models
+    names: list[str]
     controls: list[Control]
     version: NDArray[np.uint32]
     state: NDArray[np.float32]
@@ -205,7 +245,7 @@ class Runs:
         return probabilities, spoke
 
     def _begin(self, users: NDArray[np.int64], profile: NDArray[np.float32]) -> None:
-        self.version[users] = [self.controls[user].newest for user in users.tolist()]
+        self.version[users] = [self.controls[user].picks(self.names[user]) for user in users.tolist()]
         self.state[users] = 0
         for version, rows in _groups(self.version[users]):
             model = self._model(version, users[rows][0])

@@ -128,11 +128,11 @@ class Processor:
         controls = _controls(batch, events, user, len(users))
         forgotten = _begin_anew(known, controls, batch)
         user, kept = user[fresh], encoded[fresh]
-        said = self._fold(state, known, controls, user, kept)
+        names = list(users)
+        said = self._fold(state, known, controls, names, user, kept)
         outcome = Outcome(applied=len(fresh), late=int(kept["late"].sum()), duplicates=len(events) - len(fresh))
         remember(known, user, kept["id"], self._last(said, kept, user, known))
         records = write_users(self.features, known, state, self.tile_ms, floor_ms)
-        names = list(users)
         outcome.unreadable, outcome.missed = len(known.unreadable), known.missed
         outcome.restarted = _restarted(forgotten, kept, user) if forgotten.any() else 0
         self._tell(known.unreadable)
@@ -149,6 +149,7 @@ class Processor:
         }
         policies = distinct(rules.values())
         each = [rules[one.partition] for one in events] if len(policies) > 1 else []
+        arms = _arms(events, batch)
         intents = [b""] * len(events)
         for policy in policies:
             rows = np.array([own is policy for own in each]).nonzero()[0] if each else np.arange(len(events))
@@ -156,6 +157,7 @@ class Processor:
             written = self._wording(policy).write(
                 [events[row] for row in rows.tolist()], said.probabilities[of], said.version[of].tolist(),
                 said.session_events[of].tolist(), cutoff_ms[rows].tolist(),
+                [arms[row] for row in rows.tolist()] if arms else None,
             )  # fmt: skip
             for row, intent in zip(rows.tolist(), written, strict=True):
                 intents[row] = intent
@@ -178,11 +180,13 @@ class Processor:
             log.error(fields("profile-unreadable", reason=problem, remedy=remedy))
             self._told.add(problem)
 
-    def _fold(self, state: FoldState, known: Users, controls: list[Control], user: Rows, events: Events) -> Said:
+    def _fold(
+        self, state: FoldState, known: Users, controls: list[Control], names: list[str], user: Rows, events: Events
+    ) -> Said:
         """Step the fold and the models through the waves."""
         n, intents = len(events), len(self.features.taxonomy.intents)
         said = Said(np.zeros((n, intents)), np.zeros(n, np.uint32), np.zeros(n, np.int64))
-        runs = Runs(self.models, controls, known.fixed["model"], known.fixed["state"])
+        runs = Runs(self.models, names, controls, known.fixed["model"], known.fixed["state"])
         for wave in fold(self.features, state, user, events, self.tile_ms).waves():
             said.probabilities[wave.event], said.version[wave.event] = runs.answer(wave)
             said.session_events[wave.event] = wave.session_events
@@ -229,6 +233,13 @@ def _controls(batch: Batch, events: list[Admitted], user: Rows, users: int) -> l
     for row, one in zip(user.tolist(), events, strict=True):
         controls[row] = batch.slices[one.partition].control
     return controls
+
+
+def _arms(events: list[Admitted], batch: Batch) -> list[str]:
+    """The arm of each event's user; empty where no partition has an experiment."""
+    if not any(part.control.rollout for part in batch.slices.values()):
+        return []
+    return [batch.slices[one.partition].control.arm(one.event.user) for one in events]
 
 
 def _begin_anew(known: Users, controls: list[Control], batch: Batch) -> NDArray[np.bool_]:

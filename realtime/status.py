@@ -14,7 +14,7 @@ from lambent import keys
 from realtime.gateway import SERVER
 from realtime.lag import Place, look
 from realtime.node_checks import described, read_infos
-from realtime.predict import read_control
+from realtime.predict import Control, read_control
 from realtime.room import Memory, fullest, memory_of
 from realtime.stores import FullStore
 
@@ -115,11 +115,19 @@ def read_status(
         partitions=places,
         unheld=tuple(p for p, lease in zip(every, leases, strict=True) if not lease),
         profiles=_profiles(dict(zip(said[::2], said[1::2], strict=True)), int(time.time() * 1000)),
-        models=dict(Counter(str(one.newest or "none") for one in in_force)),
+        models=dict(Counter(map(_model, in_force))),
         catalogues=dict(Counter(one.catalogue.day if one.catalogue else "none" for one in in_force)),
         dead=sum(dead),
         rates=rates,
     )
+
+
+def _model(control: Control) -> str:
+    """What sessions that begin run on."""
+    champion, rollout = str(control.newest or "none"), control.rollout
+    if rollout is None or rollout.model is None:
+        return champion
+    return f"{champion} and challenger {rollout.model.version} for {rollout.share:.0%} of the users"
 
 
 _OF_PARTITION: tuple[tuple[str, Callable[[int], str]], ...] = (

@@ -38,7 +38,7 @@ class Wording:
 
     def write(
         self, events: Sequence[Admitted], probabilities: NDArray[np.float64], versions: Sequence[int],
-        session_events: Sequence[int], cutoffs_ms: Sequence[int],
+        session_events: Sequence[int], cutoffs_ms: Sequence[int], arms: Sequence[str] | None = None,
     ) -> list[bytes]:  # fmt: skip
         """[n] intents, each as of its event.
 
@@ -48,12 +48,16 @@ class Wording:
             versions: n of the models that spoke; 0: base rates.
             session_events: n numbers of events that the session had.
             cutoffs_ms: n of the users' profiles.
+            arms: n that the users are in, empty for none; None: there is no experiment at all.
         """
         rounded = np.round(probabilities, DIGITS)
         each = len(self._order)
         numbers = _text(rounded[:, self._order].ravel().tolist())[1:-1].split(",")
         said = [self._probabilities % tuple(numbers[at : at + each]) for at in range(0, each * len(events), each)]
-        columns = zip(events, said, versions, session_events, cutoffs_ms, self._said_actions(rounded), strict=True)
+        arms = [""] * len(events) if arms is None else [f',"arm":{_text(arm)}' if arm else "" for arm in arms]
+        columns = zip(
+            events, said, versions, session_events, cutoffs_ms, self._said_actions(rounded), arms, strict=True
+        )
         return [_intent(*row) for row in columns]
 
     def _said_actions(self, rounded: NDArray[np.float64]) -> list[str]:
@@ -65,11 +69,11 @@ class Wording:
         return [self._actions[mask] for mask in masks]
 
 
-def _intent(one: Admitted, said: str, version: int, seen: int, cutoff_ms: int, actions: str) -> bytes:
+def _intent(one: Admitted, said: str, version: int, seen: int, cutoff_ms: int, actions: str, arm: str) -> bytes:
     event, cutoff = one.event, f'"cutoff_ms":{cutoff_ms},' if cutoff_ms else ""
     return (
         f'{{"user":"{event.user}","event_id":{_text(event.id)},"event_ms":{event.event_ms},"ingest_ms":{one.ingest_ms},'
-        f'"probabilities":{{{said}}},"model":"{version or BASE_RATE}",{cutoff}{actions}"session_events":{seen}}}'
+        f'"probabilities":{{{said}}},"model":"{version or BASE_RATE}",{cutoff}{actions}"session_events":{seen}{arm}}}'
     ).encode()
 
 

@@ -20,7 +20,7 @@ from lambent import fold, keys, tables
 from lambent.events import Event, Intent, Rejection
 from lambent.policy import Rule
 from lambent.records import Ragged, decode_live, decode_profiles, encode_live, encode_profiles
-from realtime import batch, ids, process, users
+from realtime import batch, ids, predict, process, users
 from realtime.commit import Commit
 from realtime.store import Store
 from tests.chaos.rig import FEATURES, TILE_MS, Rig
@@ -496,6 +496,16 @@ def a_control_entry_lost(run: Run, patch: pytest.MonkeyPatch) -> None:
         return real(entry)
 
     run.load = load
+
+
+@mistake("intent: the intent is of model 1, and has to be of 3")
+def a_challenger_that_nobody_gets(run: Run, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(predict.Control, "picks", lambda self, user: self.newest)
+
+
+@mistake("intent: the intent's arm is colours/challenger, and has to be colours/champion")
+def everybody_told_to_be_challenged(run: Run, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(predict.Control, "arm", lambda self, user: "colours/challenger" if self.rollout else "")
 
 
 @mistake("intent: the intent's actions is")

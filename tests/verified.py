@@ -7,7 +7,7 @@ import random
 import time
 
 from lambent import keys
-from lambent.control import ControlEntry, encode_control
+from lambent.control import ControlEntry, RolloutEntry, encode_control
 from lambent.events import Event, encode_event
 from realtime import ids
 from realtime.archiver import Archiver
@@ -20,6 +20,11 @@ from tests.visitors import Visitors, load, model_entry
 
 PARTITIONS = 3
 HOUR_MS = 3_600_000
+CONTROLS = (
+    (),
+    (model_entry(1), RolloutEntry(model_entry(3), "colours", 0.5)),
+    (RolloutEntry(), model_entry(2)),
+)
 
 
 @dataclasses.dataclass
@@ -45,14 +50,14 @@ class Run:
         self.worker_store = Store(self.rig.url)
 
     def play(self) -> None:
-        """Events of some hours with two models among them, published twice; archived; then some that come now."""
+        """Events of some hours with two models and a challenger among them, published twice; archived; then some that come now."""
         rig, now_ms = self.rig, time.time_ns() // 1_000_000
         visitors = Visitors(self.rng, now_ms - 20 * HOUR_MS)
         meta = dataclasses.replace(rig.meta, tile_ms=self.tile_ms)
         worker = dataclasses.replace(rig, meta=meta).worker(self.worker_store, load=self.load)
         for n in range(3):
-            if n:
-                self._control(model_entry(n))
+            for entry in CONTROLS[n]:
+                self._control(entry)
             log = [(event, max(event.event_ms, visitors.at_ms)) for event in visitors.events(20)]
             self._send(sorted(log, key=lambda one: one[1]))
             rig.drain(worker)

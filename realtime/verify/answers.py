@@ -12,6 +12,7 @@ import numpy as np
 from lambent.events import Intent
 from lambent.features import FeatureSet
 from lambent.policy import Rule, decide, rules_for
+from lambent.rollout import arm
 from realtime import ids
 from realtime.predict import BASE_RATE
 from realtime.verify.difference import Difference
@@ -134,12 +135,13 @@ class Answers:
             yield words
 
     def _facts(self, answer: Answer, intent: Intent) -> Iterator[str]:
-        event = answer.live.event
+        event, rollout = answer.live.event, answer.live.control.rollout
         wanted = {
             "user": event.user,
             "event_ms": event.event_ms,
             "ingest_ms": answer.live.ingest_ms,
             "session_events": answer.session_events,
+            "arm": arm(rollout.experiment, event.user, rollout.share) if rollout else "",
             "actions": decide(
                 self._rules if (set_by := answer.live.control.rules) is None else set_by, intent.probabilities
             ),

@@ -148,5 +148,6 @@ def _said(table: DeltaTable | None, p: int) -> list[Said]:
 
 def _intent(row: dict[str, Any]) -> Said:
     said = {name: row[name] for name in _FIELDS}
-    one = Intent(**said, probabilities=dict(row["probabilities"]), actions=tuple(row["actions"]))
+    arm = row.get("arm") or ""  # an earlier version had no such column
+    one = Intent(**said, probabilities=dict(row["probabilities"]), actions=tuple(row["actions"]), arm=arm)
     return ids.form(row["committed_ms"], row["seq"]), one

@@ -18,6 +18,7 @@ from lambent.events import Event, Rejection, admit
 from lambent.oracle import Seen
 from lambent.profile import Profiles
 from lambent.records import MOST_RECENT_IDS, RECENT_IDS, STATE_WIDTH
+from lambent.rollout import is_challenged
 from realtime import ids
 from realtime.batch import CONTROL, EVENT, MARKER
 from realtime.model import Model
@@ -156,6 +157,14 @@ class Replayed:
     late: int = 0
 
 
+def _version(live: Live) -> int:
+    """What a session that begins with this event runs on."""
+    rollout, champion = live.control.rollout, live.control.newest
+    if rollout is None or rollout.model is None:
+        return champion
+    return rollout.model.version if is_challenged(rollout.experiment, live.event.user, rollout.share) else champion
+
+
 class Reference:
     """Replays users.
 
@@ -212,7 +221,7 @@ class Reference:
 
     def _begin(self, left: Replayed, live: Live, seen: list[Seen], facts: Sequence[int]) -> None:
         """A session starts on the newest model, from the profile as it stood before."""
-        left.version, left.state = live.control.newest, np.zeros(STATE_WIDTH, np.float32)
+        left.version, left.state = _version(live), np.zeros(STATE_WIDTH, np.float32)
         model = self._model(left.version, live.control)
         if model:
             before = oracle.profile(self._features, seen[:-1])

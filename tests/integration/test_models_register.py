@@ -15,7 +15,7 @@ import pytest
 
 from lambent import keys
 from lambent.cli import main as lambent
-from lambent.control import ModelEntry, decode_control
+from lambent.control import ModelEntry, RolloutEntry, decode_control
 from lambent.settings import Settings, load_settings
 from models import evaluate, register, train
 from models.artifact import Artifact, digest, read_description
@@ -171,6 +171,30 @@ def test_a_rollback_goes_back_champion_by_champion_and_each_is_told_to_the_worke
         [second, first]
     ] * PARTITIONS
     assert "rolled_back_ms" in next(row for row in registry.versions() if row["version"] == third)
+
+
+def test_a_challenger_is_told_to_the_workers_and_named_until_it_is_stopped_or_wins(
+    root: Path, three: list[int], valkey: Valkey, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry, (first, second, _) = Registry(load_settings()), three
+    assert lambent(["model", "promote", str(first)]) == 0
+    for wrong in ([str(second)], [str(second), "--share", "1.5"], [str(first), "--share", "0.1"], ["--share", "0.1"]):
+        assert lambent(["model", "challenge", *wrong]) == 2
+    assert registry.challenger() == 0 and len(entries(valkey, 0)) == 1
+    assert lambent(["model", "challenge", str(second), "--share", "0.1", "--experiment", "colours"]) == 0
+    assert registry.challenger() == second
+    told = RolloutEntry(
+        ModelEntry(second, str(root / "models" / str(second)), digest(root / "models" / str(second))), "colours", 0.1
+    )
+    assert lambent(["model", "challenge", "--stop"]) == 0
+    assert registry.challenger() == 0
+    assert [entries(valkey, p)[1:] for p in range(PARTITIONS)] == [[told, RolloutEntry()]] * PARTITIONS
+    assert lambent(["model", "challenge", str(second), "--share", "1"]) == 0
+    capsys.readouterr()
+    assert lambent(["model", "list"]) == 0
+    assert f"{second:>4}" in next(line for line in capsys.readouterr().out.splitlines() if line.endswith("challenger"))
+    assert lambent(["model", "promote", str(second)]) == 0
+    assert (registry.champion(), registry.challenger()) == (second, 0)
 
 
 def test_without_a_champion_before_it_there_is_no_rollback(

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from deltalake import DeltaTable
 
 from lambent import cli, keys
 from lambent.calibration import Calibration
-from lambent.control import CalibrationEntry, ModelEntry, PolicyEntry
+from lambent.control import CalibrationEntry, ModelEntry, PolicyEntry, RolloutEntry
 from lambent.errors import ModelError
-from lambent.events import Event
+from lambent.events import Event, Intent
 from lambent.policy import Rule
+from lambent.rollout import is_challenged
+from lambent.tables import INTENT_COLUMNS, INTENTS
 from models.commands import MODEL
 from models.promotion import artifact_folder
 from realtime import policy_command
+from realtime.archive import arrow_schema
 from realtime.archiver import Archiver
 from realtime.partitions import Partitions
 from realtime.predict import read_control
@@ -203,6 +208,107 @@ def test_a_session_on_a_model_that_is_remembered_no_more_begins_anew_on_the_newe
         assert worker.metrics.report()["restarted"] == 1
     send(rig, entry(5), entry(6), entry(7), GAP_MS + 4)  # a session that opens anyhow is not begun anew
     assert drained(rig, anew=False).metrics.report()["restarted"] == 0
+
+
+def many(rig: Rig, events: range, at_ms: int) -> dict[str, Intent]:
+    """One event of each of twenty visitors, and what was answered."""
+    for n in range(20):
+        own = [Event(user=f"{n:022d}", type="view", event_ms=START_MS + at_ms, id=f"{e}-{n}") for e in events]
+        rig.feed_now(own)
+    before = len(rig.said())
+    drained(rig, anew=True)
+    return {intent.user: intent for intent in rig.said()[before:]}
+
+
+def test_a_share_of_the_users_begin_their_sessions_on_the_challenger_and_intents_say_the_arm(rig: Rig) -> None:
+    send(rig, entry(1))
+    first = many(rig, range(1), 0)
+    send(rig, RolloutEntry(entry(2), "colours", 0.4))
+    running, begun = many(rig, range(1, 2), 1), many(rig, range(2, 3), GAP_MS + 2)
+    challenged = {user for user in begun if is_challenged("colours", user, 0.4)}
+    assert 2 < len(challenged) < 18
+    arms = {user: "colours/challenger" if user in challenged else "colours/champion" for user in begun}
+    assert {user: one.arm for user, one in begun.items()} == {user: one.arm for user, one in running.items()} == arms
+    assert {one.arm for one in first.values()} == {""}
+    assert {one.model for one in [*first.values(), *running.values()]} == {"1"}  # those sessions had begun
+    assert {user for user, one in begun.items() if one.model == "2"} == challenged
+    assert {one.model for one in begun.values()} == {"1", "2"}
+
+
+def test_when_the_challenge_is_stopped_its_sessions_finish_on_it_and_none_begins(rig: Rig) -> None:
+    send(rig, entry(1), RolloutEntry(entry(2), "colours", 0.4))
+    begun = many(rig, range(1), 0)
+    send(rig, RolloutEntry())
+    running, anew = many(rig, range(1, 2), 1), many(rig, range(2, 3), GAP_MS + 2)
+    assert {user: one.model for user, one in running.items()} == {user: one.model for user, one in begun.items()}
+    assert {one.model for one in running.values()} == {"1", "2"}
+    assert {(one.model, one.arm) for one in anew.values()} == {("1", "")}
+
+
+@pytest.mark.parametrize(
+    ("then", "models"),
+    [((entry(2),), (1, 2)), ((entry(3), entry(4)), (2, 3, 4)), ((entry(3), entry(4), entry(5)), (3, 4, 5))],
+)
+def test_a_challenge_ends_when_its_model_has_won_or_is_remembered_no_more(
+    rig: Rig, then: tuple[ModelEntry, ...], models: tuple[int, ...]
+) -> None:
+    send(rig, entry(1), RolloutEntry(entry(2), "colours", 1.0), *then, 0)
+    drained(rig, anew=False)
+    control = read_control(rig.store.call("GET", keys.control(keys.partition(USER, rig.meta.partitions))))
+    assert tuple(one.version for one in control.models) == models
+    goes_on = models == (2, 3, 4)
+    assert (control.rollout is not None) == goes_on
+    assert heard(rig)[0][0] == ("2" if goes_on else str(models[-1]))
+
+
+@pytest.mark.parametrize(
+    ("challenge", "refused"),
+    [
+        (RolloutEntry(entry(2), "colours", 0.0), True),
+        (RolloutEntry(entry(2), "", 0.5), True),
+        (RolloutEntry(entry(1), "colours", 0.5), True),
+        (RolloutEntry(entry(2, "missing"), "colours", 1.0), False),
+    ],
+)
+def test_a_challenge_that_cannot_be_followed_changes_nothing(rig: Rig, challenge: RolloutEntry, refused: bool) -> None:
+    send(rig, entry(1), challenge, 0)
+    worker = drained(rig, anew=False)
+    assert [(one.model, one.arm) for one in rig.said()] == [("1", "")]
+    assert worker.metrics.rejected_by["control"] == (2 if refused else 0)  # in each partition
+
+
+def test_before_there_is_a_champion_nobody_challenges(rig: Rig) -> None:
+    send(rig, RolloutEntry(entry(2), "colours", 1.0), 0)
+    drained(rig, anew=False)
+    assert heard(rig) == [("base-rate", 0.04)]
+
+
+def test_a_rebuild_goes_on_with_the_challenge(rig: Rig, valkey: Valkey) -> None:  # noqa: F811
+    send(rig, entry(1), RolloutEntry(entry(2), "colours", 0.4))
+    begun = many(rig, range(1), 0)
+    Archiver(rig.store, rig.meta, rig.settings, name="archiver").round()
+    before = controls(rig)
+    flush(valkey)
+    rig.store.create_meta(rig.meta.partitions, rig.meta.tile_ms)
+    rebuild(rig.store, rig.meta, rig.settings, FEATURES, load=load)
+    assert controls(rig) == before
+    after = many(rig, range(1, 2), 1)
+    assert {user: (one.model, one.arm) for user, one in after.items()} == {
+        user: (one.model, one.arm) for user, one in begun.items()
+    }
+    rows = DeltaTable(rig.settings.table(INTENTS)).to_pyarrow_table(columns=["user", "arm"]).to_pylist()
+    assert {row["user"]: row["arm"] for row in rows} == {user: one.arm for user, one in begun.items()}
+
+
+def test_an_archive_of_a_version_without_arms_takes_them(rig: Rig) -> None:
+    earlier = arrow_schema({name: kind for name, kind in INTENT_COLUMNS.items() if name != "arm"})
+    path, told = rig.settings.table(INTENTS), json.dumps({"partitions": rig.meta.partitions})
+    DeltaTable.create(path, earlier, partition_by=["day"], description=told)
+    send(rig, entry(1), 0, RolloutEntry(entry(2), "colours", 1.0), GAP_MS)
+    drained(rig, anew=False)
+    Archiver(rig.store, rig.meta, rig.settings, name="archiver").round()
+    rows = DeltaTable(path).to_pyarrow_table(columns=["model", "arm"]).to_pylist()
+    assert sorted((row["model"], row["arm"]) for row in rows) == [("1", None), ("2", "colours/challenger")]
 
 
 def test_a_partition_whose_records_are_of_other_features_is_left_to_those_who_compute_them(rig: Rig) -> None:

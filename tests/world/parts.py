@@ -11,7 +11,7 @@ import numpy as np
 
 from lambent import keys, oracle
 from lambent.calibration import Calibration
-from lambent.control import CalibrationEntry, PolicyEntry, encode_control
+from lambent.control import CalibrationEntry, PolicyEntry, RolloutEntry, encode_control
 from lambent.events import Event, Rejection, admit, encode_event
 from lambent.policy import Rule
 from lambent.records import encode_profiles
@@ -173,7 +173,10 @@ class Producer:
         correction = encode_control(
             CalibrationEntry(rng.randrange(1, 6), Calibration((1 + rng.random(),) * 4, (0.1, 0, 0, 0)))
         )
-        controls = [model, model, model, policy, correction, b"{"]
+        challenger = model_entry(rng.randrange(1, 6), rng.choice(["here", "here", "gone"]))
+        rollout = encode_control(RolloutEntry(challenger, rng.choice("abc"), rng.choice([0.3, 0.7, 1.0, 0.0])))
+        stop = encode_control(RolloutEntry())
+        controls = [model, model, model, rollout, rollout, stop, policy, correction, b"{"]
         odd = rng.choice([*((b"c", one) for one in controls), (b"e", b"{"), (b"?", b"")])
         try:
             store.append((p, *odd) for p in range(partitions))

@@ -55,7 +55,9 @@ class Tables:
         with mock.patch.multiple(deltalake, DeltaTable=DeltaTable, write_deltalake=self.write):
             yield
 
-    def write(self, opened: Opened, rows: pa.Table, mode: str, commit_properties: deltalake.CommitProperties) -> None:
+    def write(
+        self, opened: Opened, rows: pa.Table, mode: str, schema_mode: str, commit_properties: deltalake.CommitProperties
+    ) -> None:
         """Append rows; one of two that mark the same transaction at once is refused."""
         world = self._world
         world.sleep(world.rng.random() * 0.05)
