@@ -66,11 +66,13 @@ class RolloutEntry(msgspec.Struct, frozen=True, tag="rollout", forbid_unknown_fi
         model: the challenger; None: from here on there is none. Sessions that run on one finish on it.
         experiment: its name, which decides by lot who gets it; intents name it.
         share: of users whose sessions begin on the challenger, above 0 and at most 1.
+        shadow: no session begins on it; it predicts beside the champion for that share, and nobody acts on what it says.
     """
 
     model: ModelEntry | None = None
     experiment: str = ""
     share: float = 0.0
+    shadow: bool = False
 
     @property
     def problem(self) -> str:

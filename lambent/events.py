@@ -57,6 +57,13 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     attributes: Annotated[dict[Text, Text], msgspec.Meta(max_length=MAX_ATTRIBUTES)] | None = None
 
 
+class Shadow(msgspec.Struct, frozen=True):
+    """What a model says in the shadow of another: its version, and probabilities by intent."""
+
+    model: str
+    probabilities: dict[str, float]
+
+
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a visitor is about to do, as of one event.
 
@@ -72,6 +79,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         session_events: how many events of the session the answer has seen; 0 for a late event.
         arm: ``EXPERIMENT/champion`` or ``EXPERIMENT/challenger``, whichever the user is in; empty: there is no experiment. A session
             that began before it runs on its model all the same.
+        shadow: what a challenger in the shadow says, which nobody acts on; None: there is none.
     """
 
     user: str
@@ -84,6 +92,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     actions: tuple[str, ...] = ()
     session_events: int = 0
     arm: str = ""
+    shadow: Shadow | None = None
 
 
 class Rejection(msgspec.Struct, frozen=True):

@@ -231,6 +231,12 @@ def live_pattern() -> str:
     return "live:{*}:*"
 
 
+@_family("string", "worker, rebuild", "worker", "14 d after the last event in a shadow", rights="worker=RW")
+def shadow(p: int, user: str) -> str:
+    """The state of the challenger that predicts in the shadow of the user's session; only while there is one."""
+    return f"shadow:{{{p}}}:{user}"
+
+
 @_family(
     "string",
     "worker, rebuild",

@@ -39,6 +39,8 @@ INTENT_COLUMNS: Mapping[str, str] = {
     "actions": "list<string>",
     "session_events": "int64",
     "arm": "string",  # of the experiment that ran; none: there was none
+    "shadow_model": "string",  # version that predicted in the shadow; none: there was none
+    "shadow": "map<string,double>",  # what it said
 }
 
 EVENTS = "events"

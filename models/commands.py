@@ -22,7 +22,7 @@ def _evaluate(arguments: argparse.Namespace, settings: Settings) -> None:
     evaluate(arguments, settings)
 
 
-ACTIONS = ("list", "show", "register", "promote", "rollback", "compare", "challenge", "correct")
+ACTIONS = ("list", "show", "register", "promote", "rollback", "compare", "challenge", "outcomes", "correct")
 
 
 def _configure_model(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +36,9 @@ def _configure_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--share", type=float, metavar="S", help="challenge: share of the users, 0 to 1")
     parser.add_argument(
         "--experiment", metavar="NAME", help="challenge: decides by lot who is in it (default model-VERSION)"
+    )
+    parser.add_argument(
+        "--shadow", action="store_true", help="challenge: only predict beside the champion, for nobody to act on"
     )
     parser.add_argument("--stop", action="store_true", help="challenge: from here on there is no challenger")
 
@@ -72,11 +75,11 @@ EVALUATE = Command(
 )
 
 MODEL = Command(
-    help="list, show, register, promote, roll back, compare, challenge and correct models",
+    help="list, show, register, promote, roll back, compare, challenge, score and correct models",
     description="The model registry. 'register' gives the staged artifact a version and makes it champion if it passes\n"
     "the gate, whose table is in ROOT/reports/gate.md; 'promote' makes any version champion, whatever the gate said;\n"
     "'rollback' the one before; 'compare' scores two on today's test split; 'challenge' has a version run beside the champion for a\n"
-    "share of the users; 'correct' scales what a version says from now on,\n"
+    "share of the users, or in the shadow; 'outcomes' tells how live answers turned out, by model, arm and shadow; 'correct' scales what a version says from now on,\n"
     "p' = softmax(scale * log p + bias), until another correction.",
     examples=(
         ("lambent model list", "all versions, and which is champion"),
@@ -84,6 +87,7 @@ MODEL = Command(
         ("lambent model promote 3", "sessions that begin from now on run on version 3"),
         ("lambent model rollback", "on the champion before it"),
         ("lambent model challenge 4 --share 0.1", "of a tenth of the users, on version 4"),
+        ("lambent model challenge 4 --shadow", "version 4 predicts beside it, and nobody acts on that"),
         ("lambent model correct 3 correction.json", 'with {"scale": [1, 1, 1, 1], "bias": [0, 0.2, 0, 0]}'),
     ),
     configure=_configure_model,

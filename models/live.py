@@ -28,6 +28,8 @@ SPLITS = ("train", "validation", "test")
 RECENT_MS = 28 * 24 * 3600 * 1000
 """Answers that are so much older than the newest say little of today."""
 COLUMNS = ("user", "event_ms", "ingest_ms", "session_events", "model", "probabilities")
+BESIDE = ("arm", "shadow_model", "shadow")
+"""Columns that the archiver of an earlier version did not write."""
 _ORDER = ("committed_ms", "seq")
 
 
@@ -42,6 +44,8 @@ class Matured:
         said: [n, K] probabilities as they were answered.
         labels: [n] code of the intent that followed.
         model: [n] the model that spoke, as intents name it.
+        arm: [n] the user's arm; empty: there was no experiment.
+        shadow: [n, K] what the shadow said, and shadow_model [n] which that was; empty: none did.
     """
 
     sessions: Sessions
@@ -50,6 +54,9 @@ class Matured:
     said: Array
     labels: Array
     model: Array
+    arm: Array
+    shadow: Array
+    shadow_model: Array
 
     def distance(self, artifact: Artifact, version: int) -> tuple[float, int]:
         """How far the answers of a version lie from what it says in batch: mean distance of a probability; of how many."""
@@ -90,9 +97,20 @@ def matured(settings: Settings, table: TrainingTable, intents: Sequence[str]) ->
     in_turn = rows["session_events"][answer] == within + 1  # not so where an answer is missing
     answer, session, within = answer[in_turn], session[in_turn], within[in_turn]
     step = sessions.first[session] + within
-    said = np.array([[dict(one).get(name, 0.0) for name in intents] for one in rows["probabilities"][answer]])
-    said = said.reshape(len(answer), len(intents))
-    return Matured(sessions, step, session, said, sessions.labels[step].astype(np.int64), rows["model"][answer])
+    said, shadow = (_numbers(rows[name][answer], intents) for name in ("probabilities", "shadow"))
+    texts = (np.array([one or "" for one in rows[name][answer]], object) for name in ("model", "arm", "shadow_model"))
+    model, arm, shadow_model = texts
+    labels = sessions.labels[step].astype(np.int64)
+    return Matured(sessions, step, session, said, labels, model, arm, shadow, shadow_model)
+
+
+def _numbers(maps: Array, intents: Sequence[str]) -> Array:
+    """[n, K] of n maps from intents to probabilities; 0 where one has none."""
+    found = np.zeros((len(maps), len(intents)))
+    for row, one in enumerate(maps):
+        known = dict(one or ())
+        found[row] = [known.get(name, 0.0) for name in intents]
+    return found
 
 
 def _answers(settings: Settings) -> dict[str, Array]:
@@ -100,16 +118,18 @@ def _answers(settings: Settings) -> dict[str, Array]:
     try:
         data = DeltaTable(settings.table(INTENTS)).to_pyarrow_dataset()
     except TableNotFoundError:
-        return {name: np.zeros(0, np.int64) for name in COLUMNS}
+        return {name: np.zeros(0, np.int64) for name in (*COLUMNS, *BESIDE)}
     newest_ms = max(
         (batch["ingest_ms"].to_numpy().max() for batch in data.to_batches(["ingest_ms"]) if len(batch)), default=0
     )
     recent = (ds.field("session_events") > 0) & (ds.field("ingest_ms") > newest_ms - RECENT_MS)
-    rows = data.to_table([*COLUMNS, *_ORDER], filter=recent)
-    columns = {name: rows[name].to_numpy(zero_copy_only=False) for name in (*COLUMNS, *_ORDER)}
+    there = [name for name in (*COLUMNS, *BESIDE, *_ORDER) if name in data.schema.names]
+    rows = data.to_table(there, filter=recent)
+    columns = {name: rows[name].to_numpy(zero_copy_only=False) for name in there}
+    columns |= {name: np.full(len(rows), None) for name in BESIDE if name not in there}
     # A stream's entry has its answers in the log's order, and lies in one file in that order.
     order = np.lexsort((columns["seq"], columns["committed_ms"], columns["user"].astype(str)))
-    return {name: columns[name][order] for name in COLUMNS}
+    return {name: columns[name][order] for name in (*COLUMNS, *BESIDE)}
 
 
 def _ranges(first: Array, count: Array) -> tuple[Array, Array]:

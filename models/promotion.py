@@ -60,8 +60,15 @@ def correct(settings: Settings, version: int, path: Path) -> int:
     return partitions
 
 
-def challenge(settings: Settings, version: int, experiment: str, share: float) -> int:
+def challenge(settings: Settings, version: int, experiment: str, share: float, *, shadow: bool) -> int:
     """Have a share of the users begin their sessions on a version, from here on; to how many partitions that was told.
+
+    Args:
+        settings: name the store, and say where the artifact is.
+        version: the challenger.
+        experiment: decides by lot whose sessions these are.
+        share: of the users, above 0 and at most 1.
+        shadow: it only predicts beside the champion, and nobody acts on it.
 
     Raises:
         ModelError: the version's artifact is missing or broken.
@@ -69,8 +76,9 @@ def challenge(settings: Settings, version: int, experiment: str, share: float) -
     """
     folder = artifact_folder(settings, version)
     read_description(folder)
-    entry = RolloutEntry(ModelEntry(version, str(folder), digest(folder)), experiment, share)
-    return _append(settings, entry, f"Challenger {version}", f"lambent model challenge {version} --share {share:g}")
+    entry = RolloutEntry(ModelEntry(version, str(folder), digest(folder)), experiment, share, shadow)
+    command = f"lambent model challenge {version} --share {share:g}{' --shadow' if shadow else ''}"
+    return _append(settings, entry, f"Challenger {version}", command)
 
 
 def stop_challenge(settings: Settings) -> int:

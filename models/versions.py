@@ -8,12 +8,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lambent.errors import UsageError
+from lambent.errors import ModelError, UsageError
 from lambent.features import FeatureSet
 from lambent.settings import Settings
+from models import outcomes as live_outcomes
 from models import promotion
 from models.artifact import Artifact, read_description
 from models.dataset import TrainingTable
+from models.live import matured
 from models.page import table, text
 from models.paired import compare as compare_scores
 from models.promotion import artifact_folder
@@ -100,19 +102,21 @@ def challenge(arguments: argparse.Namespace, settings: Settings) -> dict[str, An
         if not arguments.json:
             print(f"Sessions begin on the champion alone from here on; {partitions} partitions were told.")
         return {"version": 0, "partitions": partitions}
-    version, share = _version(arguments), arguments.share
+    version, shadow = _version(arguments), arguments.shadow
+    share = 1.0 if shadow and arguments.share is None else arguments.share
     if share is None or not 0 < share <= 1:
-        raise UsageError("'model challenge' needs a share of the users, above 0.", "Give one: --share 0.1, or --stop.")
+        raise UsageError(
+            "'model challenge' needs a share of the users, above 0.", "Give one: --share 0.1, --shadow or --stop."
+        )
     if registry.champion() in (0, version):
         raise UsageError("A challenger needs another model as champion.", "Promote one: lambent model promote VERSION.")
     experiment = arguments.experiment or f"model-{version}"
-    partitions = promotion.challenge(settings, version, experiment, share)
+    partitions = promotion.challenge(settings, version, experiment, share, shadow=shadow)
     registry.set_challenger(version)
     if not arguments.json:
-        print(
-            f"Of {share:.1%} of the users, sessions that begin run on model {version}; {partitions} partitions were told."
-        )
-    return {"version": version, "share": share, "experiment": experiment, "partitions": partitions}
+        what = f"model {version} predicts in the shadow of" if shadow else f"model {version} has"
+        print(f"From here on {what} the sessions of {share:.1%} of the users; {partitions} partitions were told.")
+    return {"version": version, "share": share, "experiment": experiment, "shadow": shadow, "partitions": partitions}
 
 
 def correct(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
@@ -158,6 +162,23 @@ def _compared(found: dict[str, Any]) -> str:
     ).rstrip()  # fmt: skip
 
 
+def outcomes(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    """How well live answers turned out, by model, arm and shadow.
+
+    Raises:
+        ModelError: of none is it known yet.
+    """
+    features = FeatureSet(settings.load_taxonomy())
+    known = matured(settings, TrainingTable.open(settings, features), features.taxonomy.intents)
+    if known is None or not len(known.labels):
+        cause = "Of no live answer is it known what followed."
+        raise ModelError(cause, "Let sessions end, then: lambent batch ingest-log training-sessions.")
+    found = live_outcomes.outcomes(known)
+    if not arguments.json:
+        print(live_outcomes.page(found))
+    return found
+
+
 def _version(arguments: argparse.Namespace) -> int:
     if arguments.version is None:
         raise UsageError(f"'model {arguments.action}' has no version to go by.", "Give one: lambent model list.")
@@ -166,5 +187,5 @@ def _version(arguments: argparse.Namespace) -> int:
 
 ACTIONS = {
     "list": list_, "show": show, "register": register, "promote": promote, "rollback": rollback, "compare": compare,
-    "challenge": challenge, "correct": correct,
+    "outcomes": outcomes, "challenge": challenge, "correct": correct,
 }  # fmt: skip

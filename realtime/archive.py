@@ -168,6 +168,9 @@ def intent_rows(found: Mapping[int, Sequence[Entry]], schema: pa.Schema) -> pa.T
     for name in ("user", "event_id", "event_ms", "ingest_ms", "model", "cutoff_ms", "actions", "session_events"):
         columns[name] = [getattr(intent, name) for _, _, _, intent in flat]
     columns["arm"] = [intent.arm or None for _, _, _, intent in flat]
+    shadows = [intent.shadow for _, _, _, intent in flat]
+    columns["shadow_model"] = [one and one.model for one in shadows]
+    columns["shadow"] = [one and list(one.probabilities.items()) for one in shadows]
     return _table(columns, columns["committed_ms"], schema)
 
 

@@ -60,12 +60,14 @@ class Batch:
         events: admitted events, each partition's in the log's order.
         rejected: how many entries are no events, by reason; ``ingest`` puts them into the quarantine from the log.
         dead: what has to be given up, by partition.
+        shadows: of each user of the events what is kept of its shadow; empty: there is no shadow.
     """
 
     slices: dict[int, Slice] = dataclasses.field(default_factory=dict)
     events: list[Admitted] = dataclasses.field(default_factory=list)
     rejected: Counter[str] = dataclasses.field(default_factory=Counter)
     dead: dict[int, list[Dead]] = dataclasses.field(default_factory=dict)
+    shadows: Sequence[bytes | None] = ()
 
     def give_up(self, one: Admitted, reason: str) -> None:
         """Move an event to the dead letters."""

@@ -52,6 +52,7 @@ class Commit:
         control: what the control entries have set, as JSON; empty: as before.
         live: live records by user.
         newest: newest intents by user, as JSON.
+        shadow: states of shadows by user.
         intents: the batch's intents: a JSON array; empty: none.
         dead: what had to be given up.
     """
@@ -62,6 +63,7 @@ class Commit:
     control: bytes = b""
     live: dict[str, bytes] = dataclasses.field(default_factory=dict)
     newest: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    shadow: dict[str, bytes] = dataclasses.field(default_factory=dict)
     intents: bytes = b""
     dead: tuple[Dead, ...] = ()
 
@@ -71,7 +73,8 @@ class Commit:
         names = [keys.position(p), keys.control(p), keys.intents(p), keys.dead(p)]
         names += [keys.live(p, user) for user in self.live]
         names += [keys.intent(p, user) for user in self.newest]
-        values = [*self.live.values(), *self.newest.values()]
+        names += [keys.shadow(p, user) for user in self.shadow]
+        values = [*self.live.values(), *self.newest.values(), *self.shadow.values()]
         given_up: list[bytes | str | int] = [part for one in self.dead for part in (one.id, one.reason, one.data)]
         head: list[bytes | str | int] = [
             self.start,

@@ -48,6 +48,7 @@ class Control(msgspec.Struct, frozen=True):
         rules: the policy; None: what is shipped.
         calibrations: corrections of remembered models, one each at most.
         rollout: the challenger that stands beside the newest model; None: there is none.
+        challenges: how many rollouts there have been, so that the state of one is never taken for another's.
         features: hash of the feature set that the partition's live records are of; no entry sets it, but whoever writes the
             first record, or makes all anew; empty: nobody yet.
     """
@@ -57,6 +58,7 @@ class Control(msgspec.Struct, frozen=True):
     rules: tuple[Rule, ...] | None = None
     calibrations: tuple[CalibrationEntry, ...] = ()
     rollout: RolloutEntry | None = None
+    challenges: int = 0
     features: str = ""
 
     @property
@@ -64,16 +66,33 @@ class Control(msgspec.Struct, frozen=True):
         """The champion's version; 0: there is none yet."""
         return self.models[-1].version if self.models else 0
 
+    @property
+    def challenger(self) -> int:
+        """The version that stands beside the champion; 0: none."""
+        return self.rollout.model.version if self.rollout and self.rollout.model else 0
+
     def picks(self, user: str) -> int:
         """Version that a session of this user which begins now runs on; 0: none yet."""
+        return (self.rollout and not self.rollout.shadow and self._challenger(user)) or self.newest
+
+    def shadows(self, user: str) -> int:
+        """Version that predicts in the shadow of a session of this user which begins now; 0: none."""
+        return self._challenger(user) if self.has_shadow else 0
+
+    @property
+    def has_shadow(self) -> bool:
+        """Whether anything predicts in the shadow."""
+        return self.rollout is not None and self.rollout.shadow
+
+    def _challenger(self, user: str) -> int:
         rollout = self.rollout
-        if rollout and rollout.model and is_challenged(rollout.experiment, user, rollout.share):
-            return rollout.model.version
-        return self.newest
+        challenged = rollout and is_challenged(rollout.experiment, user, rollout.share)
+        return self.challenger if challenged else 0
 
     def arm(self, user: str) -> str:
         """The arm that a user is in; empty: there is no experiment."""
-        return arm(self.rollout.experiment, user, self.rollout.share) if self.rollout else ""
+        rollout = self.rollout
+        return arm(rollout.experiment, user, rollout.share) if rollout and not rollout.shadow else ""
 
     @property
     def remembered(self) -> frozenset[int]:
@@ -142,22 +161,24 @@ class Models:
             return self._roll_out(control, entry)
         if self.get(entry) is None:
             return control, None
-        others = tuple(one for one in control.models if one.version != entry.version)
-        return _remembering(control, (*others, entry)), None
+        others = [one for one in control.models if one.version not in (entry.version, control.challenger)]
+        beside = [one for one in control.models if one.version == control.challenger != entry.version]
+        return _remembering(control, (*others, *beside, entry)), None
 
     def _roll_out(self, control: Control, entry: RolloutEntry) -> tuple[Control, Rejection | None]:
         """Put a challenger before the newest model, so that it is remembered, and sessions finish on it when it is gone."""
         if entry.problem:
             return control, Rejection("control", entry.problem)
+        challenges = control.challenges + 1
         if entry.model is None:
-            return replace(control, rollout=None), None
+            return replace(control, rollout=None, challenges=challenges), None
         if control.newest in (0, entry.model.version):
             return control, Rejection("control", "a challenger needs another model beside it")
         if self.get(entry.model) is None:
             return control, None
         others = (one for one in control.models if one.version != entry.model.version)
         *older, newest = others
-        return _remembering(replace(control, rollout=entry), (*older, entry.model, newest)), None
+        return _remembering(replace(control, rollout=entry, challenges=challenges), (*older, entry.model, newest)), None
 
     def _correct(self, control: Control, entry: CalibrationEntry) -> tuple[Control, Rejection | None]:
         if entry.version not in control.remembered:
@@ -200,13 +221,11 @@ class Models:
 
 
 def _remembering(control: Control, models: tuple[ModelEntry, ...]) -> Control:
-    """The last of these models, and what is said of them; a challenger that is forgotten or has won is none."""
+    """The last of these models, and what is said of them; a challenger that has won is none."""
     models = models[-KEPT:]
     kept = {one.version for one in models}
     corrections = tuple(one for one in control.calibrations if one.version in kept)
-    rollout = control.rollout
-    if rollout and rollout.model and rollout.model.version not in kept - {models[-1].version}:
-        rollout = None
+    rollout = None if control.challenger == models[-1].version else control.rollout
     return replace(control, models=models, calibrations=corrections, rollout=rollout)
 
 
@@ -245,7 +264,7 @@ class Runs:
         return probabilities, spoke
 
     def _begin(self, users: NDArray[np.int64], profile: NDArray[np.float32]) -> None:
-        self.version[users] = [self.controls[user].picks(self.names[user]) for user in users.tolist()]
+        self.version[users] = [self.pick(user) for user in users.tolist()]
         self.state[users] = 0
         for version, rows in _groups(self.version[users]):
             model = self._model(version, users[rows][0])
@@ -255,6 +274,10 @@ class Runs:
                 self.state[users[rows]] = model.start(profile[rows])
             except Exception as error:
                 self._failed(version, error)
+
+    def pick(self, user: int) -> int:
+        """The version that a session of this user which begins now runs on; 0: none."""
+        return self.controls[user].picks(self.names[user])
 
     def _step(self, wave: Steps, version: int, rows: Rows, probabilities: NDArray[np.float64]) -> bool:
         users = wave.user[rows]

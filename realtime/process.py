@@ -21,8 +21,9 @@ from realtime.batch import Admitted, Batch
 from realtime.commit import Commit
 from realtime.logs import fields, get_logger
 from realtime.predict import Control, Models, Runs
+from realtime.shadow import ShadowRuns, read_kept
 from realtime.users import Users, duplicates, fold_state, read_users, remember, write_users
-from realtime.wording import Wording
+from realtime.wording import Wording, arms
 
 WORDINGS = 8
 """Policies that are kept ready; partitions come to a new one one after the other."""
@@ -38,7 +39,7 @@ class Outcome:
     """What became of a batch's events.
 
     Attributes:
-        records: live records by user.
+        records: live records by user; shadows: what is kept of shadows, by user.
         answered: the events that are not late, in the batch's order; intents: of each its intent as JSON.
         applied, late, duplicates: how many events; the late ones are applied too.
         unreadable: how many users were answered without their profile, which this version cannot read.
@@ -47,6 +48,7 @@ class Outcome:
     """
 
     records: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    shadows: dict[str, bytes] = dataclasses.field(default_factory=dict)
     answered: list[Admitted] = dataclasses.field(default_factory=list)
     intents: list[bytes] = dataclasses.field(default_factory=list)
     applied: int = 0
@@ -129,14 +131,20 @@ class Processor:
         forgotten = _begin_anew(known, controls, batch)
         user, kept = user[fresh], encoded[fresh]
         names = list(users)
-        said = self._fold(state, known, controls, names, user, kept)
+        shadow = ShadowRuns(self.models, names, controls, read_kept(batch.shadows)) if batch.shadows else None
+        said = self._fold(
+            state, Runs(self.models, names, controls, known.fixed["model"], known.fixed["state"]), shadow, user, kept
+        )
         outcome = Outcome(applied=len(fresh), late=int(kept["late"].sum()), duplicates=len(events) - len(fresh))
         remember(known, user, kept["id"], self._last(said, kept, user, known))
         records = write_users(self.features, known, state, self.tile_ms, floor_ms)
         outcome.unreadable, outcome.missed = len(known.unreadable), known.missed
         outcome.restarted = _restarted(forgotten, kept, user) if forgotten.any() else 0
         self._tell(known.unreadable)
-        outcome.records = {names[row]: records[row] for row in np.unique(user).tolist()}
+        rows = np.unique(user).tolist()
+        outcome.records = {names[row]: records[row] for row in rows}
+        if shadow:
+            outcome.shadows = {names[row]: value for row in rows if (value := shadow.written(row))}
         answered = np.flatnonzero(said.session_events)
         outcome.answered = [events[i] for i in fresh[answered].tolist()]
         outcome.intents = self._word(outcome.answered, said, answered, known.cutoff_ms[user[answered]], batch)
@@ -149,7 +157,7 @@ class Processor:
         }
         policies = distinct(rules.values())
         each = [rules[one.partition] for one in events] if len(policies) > 1 else []
-        arms = _arms(events, batch)
+        beside = self._beside(events, said, answered, batch)
         intents = [b""] * len(events)
         for policy in policies:
             rows = np.array([own is policy for own in each]).nonzero()[0] if each else np.arange(len(events))
@@ -157,11 +165,21 @@ class Processor:
             written = self._wording(policy).write(
                 [events[row] for row in rows.tolist()], said.probabilities[of], said.version[of].tolist(),
                 said.session_events[of].tolist(), cutoff_ms[rows].tolist(),
-                [arms[row] for row in rows.tolist()] if arms else None,
+                [beside[row] for row in rows.tolist()] if beside else (),
             )  # fmt: skip
             for row, intent in zip(rows.tolist(), written, strict=True):
                 intents[row] = intent
         return intents
+
+    def _beside(self, events: list[Admitted], said: Said, answered: Rows, batch: Batch) -> list[str]:
+        """What intents say besides: the user's arm, and the shadow; empty where no partition has a challenger."""
+        if not any(part.control.rollout for part in batch.slices.values()):
+            return []
+        found = arms([batch.slices[one.partition].control.arm(one.event.user) for one in events])
+        if said.shadow is None or said.shadow_version is None:
+            return found
+        shadows = self._wording(self._rules).shadows(said.shadow[answered], said.shadow_version[answered].tolist())
+        return [arm + shadow for arm, shadow in zip(found, shadows, strict=True)]
 
     def _show_catalogue(self, encoded: Events, events: list[Admitted], batch: Batch) -> None:
         """Write into each event what the catalogue of its partition knows of its product and category."""
@@ -180,16 +198,17 @@ class Processor:
             log.error(fields("profile-unreadable", reason=problem, remedy=remedy))
             self._told.add(problem)
 
-    def _fold(
-        self, state: FoldState, known: Users, controls: list[Control], names: list[str], user: Rows, events: Events
-    ) -> Said:
+    def _fold(self, state: FoldState, runs: Runs, shadow: ShadowRuns | None, user: Rows, events: Events) -> Said:
         """Step the fold and the models through the waves."""
         n, intents = len(events), len(self.features.taxonomy.intents)
         said = Said(np.zeros((n, intents)), np.zeros(n, np.uint32), np.zeros(n, np.int64))
-        runs = Runs(self.models, names, controls, known.fixed["model"], known.fixed["state"])
+        if shadow:
+            said.shadow, said.shadow_version = np.zeros((n, intents)), np.zeros(n, np.uint32)
         for wave in fold(self.features, state, user, events, self.tile_ms).waves():
             said.probabilities[wave.event], said.version[wave.event] = runs.answer(wave)
             said.session_events[wave.event] = wave.session_events
+            if shadow and said.shadow is not None and said.shadow_version is not None:
+                said.shadow[wave.event], said.shadow_version[wave.event] = shadow.answer(wave)
         return said
 
     def _last(self, said: Said, events: Events, user: Rows, known: Users) -> NDArray[np.void]:
@@ -215,11 +234,16 @@ class Processor:
 
 @dataclasses.dataclass
 class Said:
-    """What was said of n events: [n, intents] probabilities, [n] model version, [n] events of the session (0: late)."""
+    """What was said of n events: [n, intents] probabilities, [n] model version, [n] events of the session (0: late).
+
+    The same of a shadow; None: there is none.
+    """
 
     probabilities: NDArray[np.float64]
     version: NDArray[np.uint32]
     session_events: Rows
+    shadow: NDArray[np.float64] | None = None
+    shadow_version: NDArray[np.uint32] | None = None
 
 
 def distinct(values: Iterable[Kind]) -> list[Kind]:
@@ -233,13 +257,6 @@ def _controls(batch: Batch, events: list[Admitted], user: Rows, users: int) -> l
     for row, one in zip(user.tolist(), events, strict=True):
         controls[row] = batch.slices[one.partition].control
     return controls
-
-
-def _arms(events: list[Admitted], batch: Batch) -> list[str]:
-    """The arm of each event's user; empty where no partition has an experiment."""
-    if not any(part.control.rollout for part in batch.slices.values()):
-        return []
-    return [batch.slices[one.partition].control.arm(one.event.user) for one in events]
 
 
 def _begin_anew(known: Users, controls: list[Control], batch: Batch) -> NDArray[np.bool_]:
@@ -267,6 +284,7 @@ def commits_of(batch: Batch, outcome: Outcome) -> list[Commit]:
     """What each partition's part of the batch changes."""
     encoded: dict[int, list[bytes]] = {p: [] for p in batch.slices}
     newest: dict[int, dict[str, bytes]] = {p: {} for p in batch.slices}
+    shadow: dict[int, dict[str, bytes]] = {p: {} for p in batch.slices}
     live: dict[int, dict[str, bytes]] = {p: {} for p in batch.slices}
     for one, data in zip(outcome.answered, outcome.intents, strict=True):
         encoded[one.partition].append(data)
@@ -274,6 +292,8 @@ def commits_of(batch: Batch, outcome: Outcome) -> list[Commit]:
     where = {one.event.user: one.partition for one in batch.events}
     for user, record in outcome.records.items():
         live[where[user]][user] = record
+    for user, state in outcome.shadows.items():
+        shadow[where[user]][user] = state
     return [
         Commit(
             partition=p,
@@ -282,6 +302,7 @@ def commits_of(batch: Batch, outcome: Outcome) -> list[Commit]:
             control=b"" if part.control == part.before else _encode(part.control),
             live=live[p],
             newest=newest[p],
+            shadow=shadow[p],
             intents=b"[" + b",".join(encoded[p]) + b"]" if encoded[p] else b"",
             dead=tuple(batch.dead.get(p, ())),
         )

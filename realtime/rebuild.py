@@ -169,7 +169,7 @@ class Rebuild:
         users = sorted(made.live[p])
         for first in range(0, len(users), USERS_AT_ONCE):
             writes = list(self._records(p, made, users[first : first + USERS_AT_ONCE], now_ms))
-            self.report.records += sum(not one.if_missing for one in writes)
+            self.report.records += len({one.key for one in writes} & {keys.live(p, user) for user in users})
             self.report.intents += sum(one.if_missing for one in writes)
             there.difference_update(one.key for one in writes)
             self._send(p, writes)
@@ -190,6 +190,8 @@ class Rebuild:
                 yield Write(keys.live(p, user), value, left_ms)
                 if intent := made.values.get(keys.intent(p, user)):
                     yield Write(keys.intent(p, user), intent, left_ms, if_missing=True)
+                if shadow := made.values.get(keys.shadow(p, user)):
+                    yield Write(keys.shadow(p, user), shadow, left_ms)
 
     def _send(self, p: int, writes: Sequence[Write]) -> None:
         if self.fence and writes:

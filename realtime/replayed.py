@@ -209,12 +209,17 @@ class ReplayStore:
         pairs = ((p, user) for p, users in wanted.items() for user in users)
         return [get(key) for p, user in pairs for key in (keys.profile(p, user), keys.live(p, user))]
 
+    def shadows(self, wanted: Mapping[int, Sequence[str]]) -> list[bytes | None]:
+        """See ``WorkerStore``."""
+        return [self.values.get(keys.shadow(p, user)) for p, users in wanted.items() for user in users]
+
     def commit(self, commits: Sequence[Commit]) -> list[FencedError | None]:
         """Takes all but the intents' stream: what was said was archived as it was said."""
         for one in commits:
             p = one.partition
             self.values |= {keys.live(p, user): value for user, value in one.live.items()}
             self.values |= {keys.intent(p, user): value for user, value in one.newest.items()}
+            self.values |= {keys.shadow(p, user): value for user, value in one.shadow.items()}
             self.values[keys.position(p)] = one.end
             if one.control:
                 self.values[keys.control(p)] = one.control

@@ -127,7 +127,8 @@ def _model(control: Control) -> str:
     champion, rollout = str(control.newest or "none"), control.rollout
     if rollout is None or rollout.model is None:
         return champion
-    return f"{champion} and challenger {rollout.model.version} for {rollout.share:.0%} of the users"
+    what = "shadow" if rollout.shadow else "challenger"
+    return f"{champion} and {what} {rollout.model.version} for {rollout.share:.0%} of the users"
 
 
 _OF_PARTITION: tuple[tuple[str, Callable[[int], str]], ...] = (

@@ -248,6 +248,11 @@ class Store:
         )
         return [value for reply in self.pipe_or_raise(commands) for value in reply]
 
+    def shadows(self, wanted: Mapping[int, Sequence[str]]) -> list[bytes | None]:
+        """See ``WorkerStore``."""
+        commands = (["MGET", *(keys.shadow(p, user) for user in users)] for p, users in wanted.items())
+        return [value for reply in self.pipe_or_raise(commands) for value in reply]
+
     def commit(self, commits: Sequence[Commit]) -> list[FencedError | None]:
         """Commit batches, each in one transaction; for each None, or why nothing of it was written."""
         replies = self.pipe(commit.command(SHA) for commit in commits)

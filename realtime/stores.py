@@ -40,6 +40,9 @@ class WorkerStore(Protocol):
     def users(self, wanted: Mapping[int, Sequence[str]]) -> list[bytes | None]:
         """The profile and the live record of users by partition: two values a user, in the mapping's order."""
 
+    def shadows(self, wanted: Mapping[int, Sequence[str]]) -> list[bytes | None]:
+        """What is kept of shadows of users by partition, in the mapping's order; asked only while there is one."""
+
     def commit(self, commits: Sequence[Commit]) -> list[FencedError | None]:
         """Commit batches, each whole or not at all; for each None, or why nothing of it was written."""
 

@@ -38,7 +38,7 @@ class Wording:
 
     def write(
         self, events: Sequence[Admitted], probabilities: NDArray[np.float64], versions: Sequence[int],
-        session_events: Sequence[int], cutoffs_ms: Sequence[int], arms: Sequence[str] | None = None,
+        session_events: Sequence[int], cutoffs_ms: Sequence[int], beside: Sequence[str] = (),
     ) -> list[bytes]:  # fmt: skip
         """[n] intents, each as of its event.
 
@@ -48,17 +48,28 @@ class Wording:
             versions: n of the models that spoke; 0: base rates.
             session_events: n numbers of events that the session had.
             cutoffs_ms: n of the users' profiles.
-            arms: n that the users are in, empty for none; None: there is no experiment at all.
+            beside: n texts that follow, which ``arms`` and ``shadows`` have made; none: there is nothing beside.
         """
         rounded = np.round(probabilities, DIGITS)
+        columns = zip(
+            events, self._said(rounded), versions, session_events, cutoffs_ms, self._said_actions(rounded),
+            beside or [""] * len(events), strict=True,
+        )  # fmt: skip
+        return [_intent(*row) for row in columns]
+
+    def shadows(self, probabilities: NDArray[np.float64], versions: Sequence[int]) -> list[str]:
+        """[n] what the shadows said: [n, intents] probabilities by n versions; empty where the version is 0."""
+        said = self._said(np.round(probabilities, DIGITS))
+        return [
+            f',"shadow":{{"model":"{version}","probabilities":{{{one}}}}}' if version else ""
+            for version, one in zip(versions, said, strict=True)
+        ]
+
+    def _said(self, rounded: NDArray[np.float64]) -> list[str]:
+        """[n] the members of an object of probabilities."""
         each = len(self._order)
         numbers = _text(rounded[:, self._order].ravel().tolist())[1:-1].split(",")
-        said = [self._probabilities % tuple(numbers[at : at + each]) for at in range(0, each * len(events), each)]
-        arms = [""] * len(events) if arms is None else [f',"arm":{_text(arm)}' if arm else "" for arm in arms]
-        columns = zip(
-            events, said, versions, session_events, cutoffs_ms, self._said_actions(rounded), arms, strict=True
-        )
-        return [_intent(*row) for row in columns]
+        return [self._probabilities % tuple(numbers[at : at + each]) for at in range(0, each * len(rounded), each)]
 
     def _said_actions(self, rounded: NDArray[np.float64]) -> list[str]:
         holds = rounded[:, self._ruled] >= self._thresholds
@@ -69,11 +80,16 @@ class Wording:
         return [self._actions[mask] for mask in masks]
 
 
-def _intent(one: Admitted, said: str, version: int, seen: int, cutoff_ms: int, actions: str, arm: str) -> bytes:
+def arms(names: Sequence[str]) -> list[str]:
+    """[n] arms as intents have them; empty where the name is."""
+    return [f',"arm":{_text(name)}' if name else "" for name in names]
+
+
+def _intent(one: Admitted, said: str, version: int, seen: int, cutoff_ms: int, actions: str, beside: str) -> bytes:
     event, cutoff = one.event, f'"cutoff_ms":{cutoff_ms},' if cutoff_ms else ""
     return (
         f'{{"user":"{event.user}","event_id":{_text(event.id)},"event_ms":{event.event_ms},"ingest_ms":{one.ingest_ms},'
-        f'"probabilities":{{{said}}},"model":"{version or BASE_RATE}",{cutoff}{actions}"session_events":{seen}{arm}}}'
+        f'"probabilities":{{{said}}},"model":"{version or BASE_RATE}",{cutoff}{actions}"session_events":{seen}{beside}}}'
     ).encode()
 
 

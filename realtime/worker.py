@@ -148,6 +148,8 @@ class Worker:
             wanted.setdefault(one.partition, {})[one.event.user] = None
         values = self.store.users({p: list(names) for p, names in wanted.items()})
         users = {name: row for row, name in enumerate(name for names in wanted.values() for name in names)}
+        if any(part.control.has_shadow for part in batch.slices.values()):
+            batch.shadows = self.store.shadows({p: list(names) for p, names in wanted.items()})
         with self.metrics.step_s.time():
             return self._processor.run(batch, users, values, self._floor_ms)
 

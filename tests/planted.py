@@ -20,7 +20,7 @@ from lambent import fold, keys, tables
 from lambent.events import Event, Intent, Rejection
 from lambent.policy import Rule
 from lambent.records import Ragged, decode_live, decode_profiles, encode_live, encode_profiles
-from realtime import batch, ids, predict, process, users
+from realtime import batch, ids, predict, process, shadow, users
 from realtime.commit import Commit
 from realtime.store import Store
 from tests.chaos.rig import FEATURES, TILE_MS, Rig
@@ -506,6 +506,23 @@ def a_challenger_that_nobody_gets(run: Run, patch: pytest.MonkeyPatch) -> None:
 @mistake("intent: the intent's arm is colours/challenger, and has to be colours/champion")
 def everybody_told_to_be_challenged(run: Run, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(predict.Control, "arm", lambda self, user: "colours/challenger" if self.rollout else "")
+
+
+@mistake("intent: the intent's shadow is none, and has to be 3")
+def a_shadow_whose_states_are_not_kept(run: Run, patch: pytest.MonkeyPatch) -> None:
+    _change_commits(run, patch, shadow={})
+
+
+@mistake("intent: the shadow's probabilities are")
+def a_shadow_that_steps_on_anothers_state(run: Run, patch: pytest.MonkeyPatch) -> None:
+    real = shadow.read_kept
+
+    def read(values: Sequence[bytes | None]) -> Any:
+        kept = real(values)
+        kept["state"] += 0.1
+        return kept
+
+    patch.setattr(process, "read_kept", read)
 
 
 @mistake("intent: the intent's actions is")

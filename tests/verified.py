@@ -23,7 +23,7 @@ HOUR_MS = 3_600_000
 CONTROLS = (
     (),
     (model_entry(1), RolloutEntry(model_entry(3), "colours", 0.5)),
-    (RolloutEntry(), model_entry(2)),
+    (RolloutEntry(), model_entry(2), RolloutEntry(model_entry(3), "shapes", 0.7, shadow=True)),
 )
 
 
@@ -50,7 +50,7 @@ class Run:
         self.worker_store = Store(self.rig.url)
 
     def play(self) -> None:
-        """Events of some hours with two models and a challenger among them, published twice; archived; then some that come now."""
+        """Events of some hours with two models, a challenger and a shadow among them, published twice; archived; then some that come now."""
         rig, now_ms = self.rig, time.time_ns() // 1_000_000
         visitors = Visitors(self.rng, now_ms - 20 * HOUR_MS)
         meta = dataclasses.replace(rig.meta, tile_ms=self.tile_ms)

@@ -134,7 +134,7 @@ LIMITS = {
 
 def _type(schema: Mapping[str, Any]) -> str:
     kind = next((one for one in schema.get("anyOf", ()) if one.get("type") != "null"), schema)
-    name = NAMES[kind["type"]]
+    name = NAMES[kind.get("type", "object")]  # what refers to a struct is one
     inner = kind.get("additionalProperties") or kind.get("items")
     if isinstance(inner, dict) and "type" in inner:
         name += f" of {_type(inner)}"

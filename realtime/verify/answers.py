@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from lambent.events import Intent
+from lambent.events import Intent, Shadow
 from lambent.features import FeatureSet
 from lambent.policy import Rule, decide, rules_for
 from lambent.rollout import arm
@@ -106,7 +107,7 @@ class Answers:
                 judged.differ(words, answer.live.id)
             if not (words := self._model(answer, intent)):
                 continue
-            if answer.unknown or answer.session == doubtful or self._excused(intent, first_ms):
+            if answer.unknown or answer.session == doubtful or self._excused(answer, intent, first_ms):
                 doubtful = answer.session
                 judged.unproven += 1
             else:
@@ -141,11 +142,13 @@ class Answers:
             "event_ms": event.event_ms,
             "ingest_ms": answer.live.ingest_ms,
             "session_events": answer.session_events,
-            "arm": arm(rollout.experiment, event.user, rollout.share) if rollout else "",
+            "arm": arm(rollout.experiment, event.user, rollout.share) if rollout and not rollout.shadow else "",
             "actions": decide(
                 self._rules if (set_by := answer.live.control.rules) is None else set_by, intent.probabilities
             ),
         }
+        if self._missing:
+            del wanted["arm"]  # a challenge whose champion is gone was one to the worker, and is none here
         for name, value in wanted.items():
             if getattr(intent, name) != value:
                 yield f"the intent's {name} is {getattr(intent, name)}, and has to be {value}"
@@ -159,12 +162,29 @@ class Answers:
         version = str(answer.version) if answer.version else BASE_RATE
         if intent.model != version:
             return f"the intent is of model {intent.model}, and has to be of {version}"
-        there = np.array([intent.probabilities[name] for name in self._names])
-        most = float(np.abs(there - answer.probabilities).max())
-        return f"the intent's probabilities are {most:.2g} off" if most > STATE_WITHIN + ROUNDED else ""
+        if words := self._off("the intent's probabilities", intent.probabilities, answer.probabilities):
+            return words
+        return self._shadow(answer, intent.shadow)
 
-    def _excused(self, intent: Intent, first_ms: int) -> bool:
+    def _off(self, what: str, said: Mapping[str, float], expected: NDArray[np.float64]) -> str:
+        there = np.array([said[name] for name in self._names])
+        most = float(np.abs(there - expected).max())
+        return f"{what} are {most:.2g} off" if most > STATE_WITHIN + ROUNDED else ""
+
+    def _shadow(self, answer: Answer, said: Shadow | None) -> str:
+        """What is wrong with what the shadow said."""
+        there, version = said.model if said else "none", answer.shadow_version
+        if self._missing and there != str(version or "none"):
+            return ""
+        if answer.shadow is None:
+            return "" if said is None or version else f"the intent's shadow is {there}, and has to be none"
+        if said is None or there != str(version):
+            return f"the intent's shadow is {there}, and has to be {version}"
+        return self._off("the shadow's probabilities", said.probabilities, answer.shadow)
+
+    def _excused(self, answer: Answer, intent: Intent, first_ms: int) -> bool:
         """Whether what the worker saw cannot be known: it answered without a profile, and tiles have been dropped since; or
-        the model is gone.
+        the model is gone, or another is, without which nobody knows which one's turn it was.
         """
-        return intent.model in self._missing or (intent.cutoff_ms == 0 and first_ms < self._floor_ms)
+        turn = bool(self._missing) and intent.model != str(answer.version or BASE_RATE)
+        return turn or intent.model in self._missing or (intent.cutoff_ms == 0 and first_ms < self._floor_ms)

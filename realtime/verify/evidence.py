@@ -10,7 +10,7 @@ import msgspec
 
 from lambent import keys, tables
 from lambent.errors import StoreError
-from lambent.events import Event, Intent
+from lambent.events import Event, Intent, Shadow
 from lambent.oracle import distinct
 from lambent.settings import Settings
 from realtime import ids
@@ -150,4 +150,5 @@ def _intent(row: dict[str, Any]) -> Said:
     said = {name: row[name] for name in _FIELDS}
     arm = row.get("arm") or ""  # an earlier version had no such column
     one = Intent(**said, probabilities=dict(row["probabilities"]), actions=tuple(row["actions"]), arm=arm)
-    return ids.form(row["committed_ms"], row["seq"]), one
+    shadow = Shadow(row["shadow_model"], dict(row["shadow"])) if row.get("shadow_model") else None
+    return ids.form(row["committed_ms"], row["seq"]), msgspec.structs.replace(one, shadow=shadow)

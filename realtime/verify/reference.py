@@ -118,6 +118,8 @@ class Answer:
         session: which of the user's sessions it is in, from 1.
         session_events: how many events of it have been seen.
         unknown: what it says is not worked out: the model cannot be loaded here, or the user has done too much.
+        shadow_version: of the model that speaks in the shadow; 0: none does.
+        shadow: [intents] what that says; None: nothing, or it is not worked out.
     """
 
     live: Live
@@ -126,6 +128,8 @@ class Answer:
     session: int
     session_events: int
     unknown: bool
+    shadow_version: int = 0
+    shadow: NDArray[np.float64] | None = None
 
 
 @dataclasses.dataclass
@@ -140,6 +144,7 @@ class Replayed:
         session: events of the last session that are not late.
         version: of the model that it runs on; 0: none.
         state: [64] of that model.
+        shadow_version, shadow_state: the same of the shadow; challenge: which it is of.
         recent: hashed ids that are remembered, oldest first.
         tiles: (start in ms, one profile), oldest first.
         late: how many events were.
@@ -152,17 +157,22 @@ class Replayed:
     session: list[Seen] = dataclasses.field(default_factory=list)
     version: int = 0
     state: State = dataclasses.field(default_factory=lambda: np.zeros(STATE_WIDTH, np.float32))
+    shadow_version: int = 0
+    shadow_state: State = dataclasses.field(default_factory=lambda: np.zeros(STATE_WIDTH, np.float32))
+    challenge: int = 0
     recent: list[int] = dataclasses.field(default_factory=list)
     tiles: list[tuple[int, Profiles]] = dataclasses.field(default_factory=list)
     late: int = 0
 
 
-def _version(live: Live) -> int:
-    """What a session that begins with this event runs on."""
+def _versions(live: Live) -> tuple[int, int]:
+    """What a session that begins with this event runs on, and what in its shadow; 0: nothing."""
     rollout, champion = live.control.rollout, live.control.newest
     if rollout is None or rollout.model is None:
-        return champion
-    return rollout.model.version if is_challenged(rollout.experiment, live.event.user, rollout.share) else champion
+        return champion, 0
+    challenged = is_challenged(rollout.experiment, live.event.user, rollout.share)
+    challenger = rollout.model.version if challenged else 0
+    return (champion, challenger) if rollout.shadow else (challenger or champion, 0)
 
 
 class Reference:
@@ -215,37 +225,55 @@ class Reference:
             left.session = []
             self._begin(left, live, seen, facts)
         left.session.append(seen[-1])
-        model = self._model(left.version, live.control) if len(left.answers) < MOST_STEPS else None
-        said = self._step(model, left, live, seen) if model else None
-        self._say(left, live, said, number, unknown=left.version > 0 and model is None)
+        little = len(left.answers) < MOST_STEPS
+        model = self._model(left.version, live.control) if little else None
+        inputs = self._inputs(left, live, seen)
+        said = None
+        if model:
+            left.state, said = self._step(model, left.version, left.state, live, inputs)
+        shadow = None
+        if live.control.challenges != left.challenge or live.control.rollout is None:
+            left.shadow_version = 0  # of another challenge: until the next session begins
+        if little and (beside := self._model(left.shadow_version, live.control)):
+            left.shadow_state, shadow = self._step(beside, left.shadow_version, left.shadow_state, live, inputs)
+        self._say(left, live, said, number, shadow, unknown=left.version > 0 and model is None)
 
     def _begin(self, left: Replayed, live: Live, seen: list[Seen], facts: Sequence[int]) -> None:
         """A session starts on the newest model, from the profile as it stood before."""
-        left.version, left.state = _version(live), np.zeros(STATE_WIDTH, np.float32)
-        model = self._model(left.version, live.control)
-        if model:
-            before = oracle.profile(self._features, seen[:-1])
-            before["fact"] = facts or 0
-            left.state = model.start(self._features.profile.finalize(before, np.array([seen[-1].clock_ms])))[0]
+        (left.version, left.shadow_version), left.challenge = _versions(live), live.control.challenges
+        before = oracle.profile(self._features, seen[:-1])
+        before["fact"] = facts or 0
+        profile = self._features.profile.finalize(before, np.array([seen[-1].clock_ms]))
+        left.state, left.shadow_state = (
+            model.start(profile)[0]
+            if (model := self._model(version, live.control))
+            else np.zeros(STATE_WIDTH, np.float32)
+            for version in (left.version, left.shadow_version)
+        )
 
-    def _step(self, model: Model, left: Replayed, live: Live, seen: list[Seen]) -> NDArray[np.float64]:
+    def _inputs(self, left: Replayed, live: Live, seen: list[Seen]) -> tuple[NDArray[np.int32], State]:
         features = self._features
         numbers = oracle.numbers(features, seen, left.session, self._known(live))
         floats = np.array([[numbers.get(name, 0.0) for name in features.step_floats]], np.float32)
-        step_ids = np.array([oracle.ids(features, live.event)], np.int32)
-        state, said = model.step(left.state[None], step_ids, floats)
-        left.state = state[0]
-        correction = live.control.correction(left.version)
-        return (correction.correct(said) if correction else np.asarray(said, np.float64))[0]
+        return np.array([oracle.ids(features, live.event)], np.int32), floats
+
+    def _step(
+        self, model: Model, version: int, state: State, live: Live, inputs: tuple[NDArray[np.int32], State]
+    ) -> tuple[State, NDArray[np.float64]]:
+        states, said = model.step(state[None], *inputs)
+        correction = live.control.correction(version)
+        return states[0], (correction.correct(said) if correction else np.asarray(said, np.float64))[0]
 
     def _say(
-        self, left: Replayed, live: Live, said: NDArray[np.float64] | None, session: int, *, unknown: bool
-    ) -> None:
+        self, left: Replayed, live: Live, said: NDArray[np.float64] | None, session: int,
+        shadow: NDArray[np.float64] | None, *, unknown: bool,
+    ) -> None:  # fmt: skip
         probabilities = self._models.base_rates(1)[0] if said is None else said
         version = 0 if said is None else left.version
         before = left.answers[-1].probabilities if len(left.session) > 1 else self._models.base_rates(1)[0]
         left.changes.append(probabilities - before)
-        left.answers.append(Answer(live, version, probabilities, session, len(left.session), unknown))
+        own = Answer(live, version, probabilities, session, len(left.session), unknown, left.shadow_version, shadow)
+        left.answers.append(own)
 
     def _model(self, version: int, control: Control) -> Model | None:
         entries = (one for one in control.models if one.version == version)

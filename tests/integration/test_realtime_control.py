@@ -215,9 +215,8 @@ def many(rig: Rig, events: range, at_ms: int) -> dict[str, Intent]:
     for n in range(20):
         own = [Event(user=f"{n:022d}", type="view", event_ms=START_MS + at_ms, id=f"{e}-{n}") for e in events]
         rig.feed_now(own)
-    before = len(rig.said())
     drained(rig, anew=True)
-    return {intent.user: intent for intent in rig.said()[before:]}
+    return {intent.user: intent for intent in rig.said() if int(intent.event_id.partition("-")[0]) in events}
 
 
 def test_a_share_of_the_users_begin_their_sessions_on_the_challenger_and_intents_say_the_arm(rig: Rig) -> None:
@@ -247,18 +246,22 @@ def test_when_the_challenge_is_stopped_its_sessions_finish_on_it_and_none_begins
 
 @pytest.mark.parametrize(
     ("then", "models"),
-    [((entry(2),), (1, 2)), ((entry(3), entry(4)), (2, 3, 4)), ((entry(3), entry(4), entry(5)), (3, 4, 5))],
+    [
+        ((entry(2),), (1, 2)),
+        ((entry(3), entry(4)), (3, 2, 4)),
+        ((entry(3), entry(4), entry(5)), (4, 2, 5)),
+        ((entry(3), entry(2)), (1, 3, 2)),
+    ],
 )
-def test_a_challenge_ends_when_its_model_has_won_or_is_remembered_no_more(
+def test_a_challenge_goes_on_beside_other_champions_and_ends_when_its_model_has_won(
     rig: Rig, then: tuple[ModelEntry, ...], models: tuple[int, ...]
 ) -> None:
     send(rig, entry(1), RolloutEntry(entry(2), "colours", 1.0), *then, 0)
     drained(rig, anew=False)
     control = read_control(rig.store.call("GET", keys.control(keys.partition(USER, rig.meta.partitions))))
     assert tuple(one.version for one in control.models) == models
-    goes_on = models == (2, 3, 4)
-    assert (control.rollout is not None) == goes_on
-    assert heard(rig)[0][0] == ("2" if goes_on else str(models[-1]))
+    assert (control.rollout is None) == (models[-1] == 2)
+    assert heard(rig)[0][0] == "2"
 
 
 @pytest.mark.parametrize(
@@ -301,7 +304,9 @@ def test_a_rebuild_goes_on_with_the_challenge(rig: Rig, valkey: Valkey) -> None:
 
 
 def test_an_archive_of_a_version_without_arms_takes_them(rig: Rig) -> None:
-    earlier = arrow_schema({name: kind for name, kind in INTENT_COLUMNS.items() if name != "arm"})
+    earlier = arrow_schema(
+        {name: kind for name, kind in INTENT_COLUMNS.items() if name not in ("arm", "shadow_model", "shadow")}
+    )
     path, told = rig.settings.table(INTENTS), json.dumps({"partitions": rig.meta.partitions})
     DeltaTable.create(path, earlier, partition_by=["day"], description=told)
     send(rig, entry(1), 0, RolloutEntry(entry(2), "colours", 1.0), GAP_MS)
@@ -309,6 +314,114 @@ def test_an_archive_of_a_version_without_arms_takes_them(rig: Rig) -> None:
     Archiver(rig.store, rig.meta, rig.settings, name="archiver").round()
     rows = DeltaTable(path).to_pyarrow_table(columns=["model", "arm"]).to_pylist()
     assert sorted((row["model"], row["arm"]) for row in rows) == [("1", None), ("2", "colours/challenger")]
+
+
+def in_shadow(version: int, share: float = 1.0) -> RolloutEntry:
+    return RolloutEntry(entry(version), "shapes", share, shadow=True)
+
+
+def overheard(rig: Rig) -> list[tuple[str, float] | None]:
+    """What the shadows said."""
+    shadows = [intent.shadow for intent in rig.said()]
+    return [one and (one.model, one.probabilities["purchase"]) for one in shadows]
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_shadow_predicts_beside_sessions_that_begin_and_changes_nothing_of_what_is_answered(
+    rig: Rig, anew: bool
+) -> None:
+    send(rig, entry(1), 0, in_shadow(2), 1, GAP_MS + 1, GAP_MS + 2, 2 * GAP_MS + 2)
+    drained(rig, anew=anew)
+    assert heard(rig) == [("1", 0.101), ("1", 0.102), ("1", 0.101), ("1", 0.102), ("1", 0.101)]
+    assert overheard(rig) == [None, None, ("2", 0.201), ("2", 0.202), ("2", 0.201)]
+    assert {intent.arm for intent in rig.said()} == {""}
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_shadow_that_missed_an_event_is_silent_until_a_session_begins(rig: Rig, anew: bool) -> None:
+    send(
+        rig,
+        entry(1),
+        in_shadow(2),
+        0,
+        1,
+        RolloutEntry(),
+        2,
+        in_shadow(2),
+        3,
+        in_shadow(3),
+        4,
+        GAP_MS + 4,
+        in_shadow(3),
+        GAP_MS + 5,
+    )
+    drained(rig, anew=anew)
+    assert overheard(rig) == [("2", 0.201), ("2", 0.202), None, None, None, ("3", 0.301), None]
+
+
+def test_a_session_never_goes_on_from_the_shadow_of_one_before(rig: Rig) -> None:
+    """As many events as the other had when its shadow was stopped: only the challenge tells them apart."""
+    send(rig, entry(1), in_shadow(2), 0, 1, RolloutEntry(), GAP_MS + 1, GAP_MS + 2, in_shadow(2), GAP_MS + 3)
+    drained(rig, anew=True)
+    assert overheard(rig) == [("2", 0.201), ("2", 0.202), None, None, None]
+
+
+def test_a_shadow_of_a_share_is_of_those_users_alone(rig: Rig) -> None:
+    send(rig, entry(1), in_shadow(2, 0.4))
+    said = many(rig, range(1), 0)
+    assert {user for user, one in said.items() if one.shadow} == {u for u in said if is_challenged("shapes", u, 0.4)}
+    assert {one.model for one in said.values()} == {"1"}
+
+
+def test_without_a_shadow_nothing_is_read_or_kept_of_one(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    real = Store.shadows
+    monkeypatch.setattr(Store, "shadows", lambda self, wanted: asked.append(1) or real(self, wanted))
+    send(rig, entry(1), RolloutEntry(entry(2), "colours", 1.0), 0)
+    drained(rig, anew=False)
+    key = keys.shadow(keys.partition(USER, rig.meta.partitions), USER)
+    assert not asked and not rig.store.call("EXISTS", key)
+    send(rig, in_shadow(2), GAP_MS)
+    drained(rig, anew=False)
+    assert asked and rig.store.call("PTTL", key) > 13 * 24 * 3600 * 1000
+
+
+def test_a_shadow_that_fails_takes_no_answer_with_it(rig: Rig) -> None:
+    class Broken(FakeModel):
+        def step(self, state, ids, floats):  # type: ignore[no-untyped-def]
+            raise RuntimeError("broken")
+
+    send(rig, entry(1), in_shadow(2), 0, 1)
+    worker = rig.drain(rig.worker(load=lambda one: (Broken if one.version == 2 else FakeModel)(one.version)))
+    assert heard(rig) == [("1", 0.101), ("1", 0.102)] and overheard(rig) == [None, None]
+    assert worker.metrics.tally["dead"] == 0
+
+
+def test_a_correction_holds_in_the_shadow_too(rig: Rig) -> None:
+    double = Calibration((1.0, 1.0, 1.0, 1.0), (0.0, float(np.log(2)), 0.0, 0.0))
+    send(rig, entry(1), in_shadow(2), CalibrationEntry(2, double), 0)
+    drained(rig, anew=False)
+    assert overheard(rig) == [("2", round(2 * 0.201 / 1.201, 6))]
+
+
+def test_a_rebuild_goes_on_with_the_shadow_and_the_archive_has_what_it_said(
+    rig: Rig,
+    valkey: Valkey,  # noqa: F811
+) -> None:
+    send(rig, entry(1), in_shadow(2), 0)
+    drained(rig, anew=False)
+    Archiver(rig.store, rig.meta, rig.settings, name="archiver").round()
+    key = keys.shadow(keys.partition(USER, rig.meta.partitions), USER)
+    before = rig.store.call("GET", key)
+    flush(valkey)
+    rig.store.create_meta(rig.meta.partitions, rig.meta.tile_ms)
+    report = rebuild(rig.store, rig.meta, rig.settings, FEATURES, load=load)
+    assert (rig.store.call("GET", key), report.records) == (before, 1)
+    send(rig, 1)
+    drained(rig, anew=False)
+    assert overheard(rig)[-1] == ("2", 0.202)
+    (row,) = DeltaTable(rig.settings.table(INTENTS)).to_pyarrow_table(columns=["shadow_model", "shadow"]).to_pylist()
+    assert (row["shadow_model"], dict(row["shadow"])["purchase"]) == ("2", 0.201)
 
 
 def test_a_partition_whose_records_are_of_other_features_is_left_to_those_who_compute_them(rig: Rig) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,13 @@ def test_a_model_that_says_what_the_base_rates_say_is_refused() -> None:
     assert "better than the base rates" in failing(found)
 
 
+def test_a_model_that_was_better_by_luck_for_all_one_knows_is_refused() -> None:
+    scored, truth = events()
+    found = decision({CANDIDATE: truth}, np.flatnonzero(scored.session < 60))
+    (rule,) = [one for one in found.rules if one.name == "better than the base rates"]
+    assert rule.found.startswith("-0.") and not rule.passed
+
+
 def test_what_is_no_number_is_refused() -> None:
     _, truth = events()
     assert not decision({CANDIDATE: np.full_like(truth, np.nan)}).passed
@@ -116,13 +124,27 @@ def test_the_champion_s_equal_passes_and_one_that_lost_a_part_of_its_gain_does_n
     assert "worse than champion 3's" in found.reasons[0]
 
 
+def against_champion(found: Decision) -> tuple[float, float, bool]:
+    """How far the candidate is above the champion, the interval's upper end, and whether the rule passes."""
+    (rule,) = [one for one in found.rules if one.name == "not worse than the champion"]
+    value, _, high = map(float, re.findall(r"-?[\d.]+", rule.found))
+    return value, high, rule.passed
+
+
 def test_a_candidate_that_may_be_worse_for_all_one_knows_is_refused() -> None:
-    """On average it is level with the champion, but as wide as chance makes it nobody can say so."""
+    """On these users it is a little better than the champion, but as wide as chance makes it nobody can say so."""
     scored, truth = events()
     noisy = sharpened(truth * np.exp(np.random.default_rng(1).normal(0, 0.6, (SESSIONS, 3)))[scored.session], 1.0)
-    few = np.flatnonzero(scored.session < 200)
-    found = decision({CANDIDATE: noisy, CHAMPION: blurred(truth, 0.2)}, few, champion=3)
-    assert "not worse than the champion" in failing(found)
+    few = np.flatnonzero(scored.session < 300)
+    value, high, passed = against_champion(decision({CANDIDATE: noisy, CHAMPION: blurred(truth, 0.6)}, few, champion=3))
+    assert value < 0 < high and not passed
+
+
+def test_a_candidate_that_is_surely_a_little_worse_is_refused() -> None:
+    """It keeps four fifths of what the champion gains, beyond doubt, and yet it is worse."""
+    _, truth = events()
+    value, high, passed = against_champion(decision({CANDIDATE: blurred(truth, 0.3), CHAMPION: truth}, champion=3))
+    assert 0.0092 < value < high < 0.0369 and not passed
 
 
 @pytest.mark.parametrize("slope", [0.5, 2.0])

@@ -1,4 +1,4 @@
-"""What was answered live, beside the sessions of the training table: outcomes, and how far live lies from batch."""
+"""What was answered live, beside the sessions of the training table: how far live lies from batch, and outcomes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from lambent.rollout import arm
 from lambent.settings import Settings, load_settings
 from lambent.tables import INTENTS
 from models.dataset import Sessions, TrainingTable
 from models.live import Matured, matured
+from models.outcomes import outcomes, page
 from tests.model_tables import FEATURES, simulated_events, training_table, write_training_table
 
 INTENT_NAMES = FEATURES.taxonomy.intents
@@ -61,10 +63,11 @@ def answers(settings: Settings, version: int = 3) -> list[dict[str, Any]]:
 
 def look(settings: Settings, rows: list[dict[str, Any]]) -> Matured | None:
     """What is found where ``intents`` has these rows."""
-    schema = {"probabilities": pa.map_(pa.string(), pa.float64())}
-    names = [n for n in rows[0] if n not in schema]
-    columns = {n: pa.array([row[n] for row in rows]) for n in names}
-    columns |= {n: pa.array([row[n] for row in rows], kind) for n, kind in schema.items()}
+    maps = pa.map_(pa.string(), pa.float64())
+    columns = {
+        n: pa.array([row.get(n) for row in rows], maps if n in ("probabilities", "shadow") else None)
+        for n in {name: None for row in rows for name in row}
+    }
     write_deltalake(settings.table(INTENTS), pa.table(columns), mode="overwrite", schema_mode="overwrite")
     return matured(settings, TrainingTable.open(settings, FEATURES), INTENT_NAMES)
 
@@ -113,3 +116,51 @@ def test_a_session_that_runs_on_or_began_otherwise_is_left_out_and_so_is_what_fo
     for changed, lost in ((longer, last - first), (earlier, last - first), (missing, last - first - 2)):
         found = look(settings, changed)
         assert found is not None and len(rows) - len(found.labels) == lost
+
+
+# --- outcomes ----------------------------------------------------------------------------------------------------------
+
+
+def challenged(settings: Settings) -> list[dict[str, Any]]:
+    """Half of the users are answered with what followed, almost; a shadow says the opposite of what the others are told."""
+    rows = answers(settings)
+    labels = [label for *_, own in whole(settings) for label in own.tolist()]
+    for row, label in zip(rows, labels, strict=True):
+        told = [0.01] * len(INTENT_NAMES)
+        told[label] = 1 - 0.01 * (len(told) - 1)
+        row["arm"] = arm("colours", row["user"], 0.5)
+        if row["arm"] == "colours/challenger":
+            row |= {"model": "4", "probabilities": list(zip(INTENT_NAMES, told, strict=True))}
+        else:
+            row |= {"shadow_model": "5", "shadow": list(zip(INTENT_NAMES, told, strict=True))}
+    return rows
+
+
+def test_models_arms_and_shadows_are_scored_by_what_followed(settings: Settings) -> None:
+    found = look(settings, challenged(settings))
+    assert found is not None
+    scored = outcomes(found, count=100)
+    assert scored["answers"] == len(found.labels)
+    by_model = {one["model"]: one["log_loss"]["value"] for one in scored["models"]}
+    assert by_model["4"] == pytest.approx(-np.log(0.97)) and by_model["3"] > 0.5
+    (experiment,) = scored["experiments"]
+    less = experiment["log_loss"]["less"]
+    assert less["value"] == pytest.approx(by_model["4"] - by_model["3"])
+    assert less["low"] <= less["value"] <= less["high"] < 0
+    assert sum(experiment["answers"].values()) == len(found.labels)
+    decided = [own[0] > 0 for user, _, _, own in whole(settings) if arm("colours", user, 0.5) == "colours/challenger"]
+    assert experiment["decided"]["challenger"]["value"] == pytest.approx(np.mean(decided))
+    (shadow,) = scored["shadows"]
+    assert shadow["answers"] == experiment["answers"]["champion"]
+    assert shadow["log_loss"]["shadow"]["value"] == pytest.approx(-np.log(0.97))
+    assert shadow["log_loss"]["less"]["high"] < 0
+    text = page(scored)
+    assert "experiment colours" in text and "| 5 |" in text
+
+
+def test_answers_without_a_challenger_have_neither_arms_nor_shadows(settings: Settings) -> None:
+    found = look(settings, answers(settings))
+    assert found is not None
+    scored = outcomes(found, count=20)
+    assert (len(scored["models"]), scored["experiments"], scored["shadows"]) == (1, [], [])
+    assert page(scored)

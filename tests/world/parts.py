@@ -174,7 +174,9 @@ class Producer:
             CalibrationEntry(rng.randrange(1, 6), Calibration((1 + rng.random(),) * 4, (0.1, 0, 0, 0)))
         )
         challenger = model_entry(rng.randrange(1, 6), rng.choice(["here", "here", "gone"]))
-        rollout = encode_control(RolloutEntry(challenger, rng.choice("abc"), rng.choice([0.3, 0.7, 1.0, 0.0])))
+        rollout = encode_control(
+            RolloutEntry(challenger, rng.choice("abc"), rng.choice([0.3, 0.7, 1.0, 0.0]), rng.random() < 0.5)
+        )
         stop = encode_control(RolloutEntry())
         controls = [model, model, model, rollout, rollout, stop, policy, correction, b"{"]
         odd = rng.choice([*((b"c", one) for one in controls), (b"e", b"{"), (b"?", b"")])
