@@ -15,11 +15,15 @@ import pytest
 
 from lambent import keys
 from lambent.cli import main as lambent
-from lambent.control import ModelEntry, RolloutEntry, decode_control
+from lambent.control import ModelEntry, RolloutEntry, decode_control, encode_control
 from lambent.settings import Settings, load_settings
 from models import evaluate, register, train
 from models.artifact import Artifact, digest, read_description
+from models.dataset import TrainingTable
+from models.live import matured
 from models.registry import Registry
+from realtime.archiver import Archiver
+from tests.chaos.rig import make_rig
 from tests.model_tables import FEATURES, simulated_events, training_table, write_training_table
 from tests.stores import server, valkey  # noqa: F401
 from tests.valkey import Valkey
@@ -219,6 +223,29 @@ def test_two_versions_are_compared_on_the_test_split_with_intervals(
     assert lambent(["model", "compare", left, right]) == 0
     assert f"| {left} less {right} | 0.0000 [0.0000, 0.0000] |" in capsys.readouterr().out
     assert lambent(["model", "compare", left]) == 2
+
+
+def test_what_a_worker_answers_is_what_the_gate_finds_in_batch_and_a_shadow_says_the_same_of_itself(
+    trained: Settings, three: list[int], valkey: Valkey, tmp_path: Path
+) -> None:
+    """The same events through the worker, LiteRT and the archive, and as rows of the training table."""
+    events = sorted(simulated_events(users=40, days=4, seed=8), key=lambda one: (one.event_ms, one.id))
+    rig = make_rig(valkey, tmp_path, partitions=PARTITIONS)
+    write_training_table(rig.settings, training_table(events))
+    folders = [trained.root / "models" / str(version) for version in three]
+    champion, beside = (ModelEntry(n, str(f), digest(f)) for n, f in zip(three[:2], folders[:2], strict=True))
+    for seq, control in enumerate((champion, RolloutEntry(beside, "shapes", 1.0, shadow=True)), start=1):
+        for p in range(PARTITIONS):  # before the first event, whose time is its id
+            rig.store.call("XADD", keys.events(p), f"1-{seq}", "c", encode_control(control))
+    rig.feed([(event, event.event_ms) for event in events])
+    rig.drain()
+    Archiver(rig.store, rig.meta, rig.settings, name="archiver").round()
+    known = matured(rig.settings, TrainingTable.open(rig.settings, FEATURES), FEATURES.taxonomy.intents)
+    assert known is not None and len(known.labels) > 300
+    distance, answers = known.distance(Artifact(folders[0], FEATURES), three[0])
+    assert distance < 1e-5 and answers == len(known.labels)
+    assert {*known.shadow_model} == {str(three[1])}
+    np.testing.assert_allclose(known.shadow, known.said, atol=1e-5)  # it is the same model under another number
 
 
 def test_without_a_store_the_model_keeps_its_version_and_the_gate_says_why(
