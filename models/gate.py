@@ -226,8 +226,8 @@ def _calibrated(scored: Scored, resamples: Resamples, limits: Calibrated) -> Ite
     ece, by_chance = metrics.calibration_error(p[:, 0], hit, resamples)
     excess = (ece - Sampled(by_chance.value, np.full(resamples.count, by_chance.value))) / resamples.ratio(~hit)
     passed = _ends(excess)[0] <= limits.ece
-    verdict = "within" if passed else "beyond"
-    reason = f"ECE over the share that decides, less what is chance, is {_text(excess, 3)}: {verdict} {limits.ece:g}."
+    verdict = "not surely beyond" if passed else "surely beyond"
+    reason = f"ECE over the share that decides, less what is chance, is {_text(excess, 3)}, {verdict} {limits.ece:g}."
     yield Rule("calibrated: ECE", passed, _text(excess, 3), f"lower end ≤ {limits.ece:g}", reason)
 
 
