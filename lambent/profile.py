@@ -89,11 +89,16 @@ class Layout:
         return np.concatenate(blocks, axis=1, dtype=np.float32, casting="same_kind")
 
     def _quotients(self, decayed: Block) -> Block:
-        of, per = (decayed[:, [self.column[getattr(one, side)] for one in self.ratios]] for side in ("of", "per"))
-        less = np.column_stack(
-            [decayed[:, self.column[one.less]] if one.less else np.zeros(len(of)) for one in self.ratios]
-        )
+        columns, whole = self._ratio_columns
+        of, per, less = (decayed[:, own] for own in columns)
+        less[:, whole] = 0
         return np.divide(of, per - less, out=np.zeros_like(of), where=per - less >= LEAST_WEIGHT)
+
+    @functools.cached_property
+    def _ratio_columns(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """[3, ratios] columns of ``of``, ``per`` and ``less``, and [ratios] whether nothing is taken off."""
+        columns = [[self.column[getattr(one, side) or one.of] for one in self.ratios] for side in ("of", "per", "less")]
+        return np.array(columns, np.int64), np.array([not one.less for one in self.ratios])
 
     @functools.cached_property
     def feature_names(self) -> tuple[str, ...]:

@@ -266,7 +266,7 @@ def _begin_anew(known: Users, controls: list[Control], batch: Batch) -> NDArray[
     everywhere = frozenset[int].intersection(
         *(one.remembered for one in distinct(part.control for part in batch.slices.values()))
     )
-    if not {0, *everywhere}.issuperset(np.unique(versions).tolist()):
+    if not {0, *everywhere}.issuperset(versions.tolist()):
         pairs = zip(versions.tolist(), controls, strict=True)
         forgotten[:] = [version > 0 and version not in control.remembered for version, control in pairs]
         known.fixed["session"]["events"][forgotten] = 0

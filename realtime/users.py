@@ -140,7 +140,9 @@ def write_users(features: FeatureSet, users: Users, state: FoldState, tile_ms: i
 
 def _finished(state: FoldState) -> Tiles:
     """The tiles that ended, in the order in which they did."""
-    user, start_ms, tiles = zip(*state.finished, strict=True) if state.finished else ((), (), (state.tile[:0],))
+    if not state.finished:
+        return Tiles(np.empty(0, np.int64), np.empty(0, np.int64), state.tile[:0])
+    user, start_ms, tiles = zip(*state.finished, strict=True)
     ended = Tiles(np.array(user, np.int64), np.array(start_ms, np.int64), stack(tiles))
     return ended[np.argsort(ended.user, kind="stable")]
 
