@@ -1,14 +1,16 @@
 """The training table as packed batches of sessions: Delta → Arrow → numpy → ``tf.data``, without a Java machine.
 
-Every rank makes the same plan of *global* batches from the lengths and the seed alone, then keeps its rows of each, so
-that any number of ranks takes equally many steps through the same mathematics; a rank that a batch leaves without
-rows takes the step with an empty one. Memory holds one chunk of the table, whatever its size.
+The table is read a *chunk* at a time, and a chunk is divided into *parts*. Each global batch takes equally many sessions
+from each part, and a rank reads its own parts alone. So all ranks take equally many steps, and one process, two, four and
+eight take the same steps, for they divide the same parts. A rank that a batch leaves without rows takes the step with an
+empty one. Memory holds two chunks, one in use and one that is read ahead, whatever the size of the table.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,18 +20,21 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 from numpy.typing import NDArray
 
+from lambent.ahead import one_ahead
 from lambent.errors import DataError, ModelError
 from lambent.features import FeatureSet
 from lambent.settings import Settings
 from lambent.tables import TRAINING_SESSIONS
+from models.row_groups import gathered, groups_of, sessions_between
 
-CHUNK_SESSIONS = 65_536
-"""Sessions held in memory and shuffled among themselves: about 100 MB."""
-READ_SESSIONS = 8_192
-"""Sessions that are read at a time."""
+CHUNK_BYTES = 128 << 20
+"""What is in memory and shuffled, at least: 60,000 sessions of five events."""
+PARTS = 8
+"""Parts of a chunk where the ranks divide it; other numbers of ranks have a part each, as large as such a chunk."""
 MAX_STEPS = 256
 """Steps of a session that are trained on. What is longer is a bot's; its first steps are kept."""
 
+COLUMNS = ("profile", "length", "ids", "floats", "labels")
 OWNERS = ("user", "start_ms")
 """Columns that say whose a session is; training needs none of them."""
 
@@ -89,6 +94,39 @@ class Sessions:
 
 
 @dataclasses.dataclass(frozen=True)
+class Chunk:
+    """A rank's parts of a chunk.
+
+    Attributes:
+        number: of the chunk, from 0.
+        count: sessions of the chunk, other ranks' included.
+        parts: numbers of the rank's parts.
+        edges: [parts + 1] where they begin and end among its sessions.
+        sessions: the rank's.
+    """
+
+    number: int
+    count: int
+    parts: range
+    edges: Array
+    sessions: Sessions
+
+    def steps(self, size: int) -> int:
+        """How many global batches of at most about ``size`` sessions it makes."""
+        return math.ceil(self.count / size)
+
+    def plan(self, size: int, seed: int | None) -> list[Array]:
+        """The rank's rows of each global batch: from each part sessions of the same place in its order of length."""
+        steps, pieces = self.steps(size), []
+        for part, low, high in zip(self.parts, self.edges[:-1], self.edges[1:], strict=True):
+            rng = None if seed is None else np.random.default_rng([seed, self.number, part])
+            rows = by_length(self.sessions.length[low:high], rng) + low
+            pieces.append(np.array_split(rows, steps))
+        order = range(steps) if seed is None else np.random.default_rng([seed, self.number]).permutation(steps)
+        return [np.concatenate([piece[step] for piece in pieces]) for step in order]
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingTable:
     """One version of the table ``training_sessions``; cheap to hand to another process.
 
@@ -130,26 +168,39 @@ class TrainingTable:
         return cls(path, table.version(), snapshot, features.hash, *widths)
 
     def chunks(self, split: str, owners: bool = False) -> Iterator[Sessions]:
-        """The sessions of a split, in the table's order, at most ``CHUNK_SESSIONS`` at a time.
+        """The sessions of a split, in the table's order, a chunk at a time.
 
         Args:
             split: train, validation or test.
             owners: whether users and starts are wanted too.
         """
-        columns = ["profile", "length", "ids", "floats", "labels", *(OWNERS if owners else ())]
-        data = DeltaTable(self.path, version=self.version).to_pyarrow_dataset()
-        condition = pa.compute.field("split") == split
-        waiting: list[pa.RecordBatch] = []
-        for batch in data.to_batches(columns=columns, filter=condition, use_threads=False, batch_size=READ_SESSIONS):
-            waiting.append(batch)
-            if sum(len(b) for b in waiting) >= CHUNK_SESSIONS:
-                yield self._decode(waiting)
-                waiting = []
-        if sum(len(b) for b in waiting):
-            yield self._decode(waiting)
+        return (chunk.sessions for chunk in self.share(split, owners))
 
-    def _decode(self, batches: list[pa.RecordBatch]) -> Sessions:
-        table = pa.Table.from_batches(batches)
+    def count(self, split: str) -> int:
+        """How many sessions a split has, by what files say of themselves."""
+        return sum(group.count for group in groups_of(self._data(), split))
+
+    def share(self, split: str, owners: bool = False, *, rank: int = 0, ranks: int = 1) -> Iterator[Chunk]:
+        """A rank's parts of each chunk, the next one being read while one is in use."""
+        return one_ahead(self._share(split, owners, rank, ranks))
+
+    def _share(self, split: str, owners: bool, rank: int, ranks: int) -> Iterator[Chunk]:
+        data = self._data()
+        columns = [*COLUMNS, *(OWNERS if owners else ())]
+        parts, chunk_bytes = (PARTS, CHUNK_BYTES) if PARTS % ranks == 0 else (ranks, CHUNK_BYTES * ranks)
+        own = range(rank * parts // ranks, (rank + 1) * parts // ranks)
+        for number, groups in enumerate(gathered(groups_of(data, split), chunk_bytes)):
+            count = sum(group.count for group in groups)
+            edges = count * np.arange(own.start, own.stop + 1) // parts
+            none = data.schema.empty_table().select(columns)
+            read = pa.concat_tables([none, *sessions_between(groups, columns, *edges[[0, -1]])])
+            yield Chunk(number, count, own, edges - edges[0], self._decode(read))
+
+    def _data(self) -> Any:
+        """Its files as a data set."""
+        return DeltaTable(self.path, version=self.version).to_pyarrow_dataset()
+
+    def _decode(self, table: pa.Table) -> Sessions:
         length = table["length"].to_numpy().astype(np.int64)
         flat = {name: _flat(table[name]) for name in ("profile", "ids", "floats", "labels")}
         return Sessions(
@@ -171,28 +222,30 @@ class TrainingTable:
             split: train, validation or test.
             size: sessions of a global batch.
             seed: shuffles; None keeps batches in order of length. Another seed each epoch.
-            rank, ranks: which rows of a global batch are wanted: every ``ranks``-th.
+            rank, ranks: whose sessions of a global batch are wanted.
             skip: global batches that are passed over, being done with.
         """
-        for number, sessions in enumerate(self.chunks(split)):
-            rng = None if seed is None else np.random.default_rng([seed, number])
-            planned = plan(sessions.length, size, rng)
-            for rows in planned[skip:]:
-                yield sessions.pack(rows[rank::ranks])
+        for chunk in self.share(split, rank=rank, ranks=ranks):
+            planned = chunk.plan(size, seed)
+            yield from map(chunk.sessions.pack, planned[skip:])
             skip = max(skip - len(planned), 0)
 
 
+def by_length(length: Array, rng: np.random.Generator | None) -> Array:
+    """[n] rows in order of length, those of one length by chance, or in their own order."""
+    tie = np.arange(len(length)) if rng is None else rng.permutation(len(length))
+    return np.lexsort((tie, np.minimum(length, MAX_STEPS)))
+
+
 def plan(length: Array, size: int, rng: np.random.Generator | None) -> list[Array]:
-    """Rows of each global batch: sessions of like length together, so that a batch has few steps and each is wide.
+    """Rows of each batch: sessions of like length together, so that a batch has few steps and each is wide.
 
     Args:
         length: [n] steps of each session.
-        size: sessions of a batch; the last one may be smaller.
+        size: sessions of a batch, at most.
         rng: orders sessions of one length, and the batches, by chance; None: in order of length.
     """
-    tie = np.arange(len(length)) if rng is None else rng.permutation(len(length))
-    order = np.lexsort((tie, np.minimum(length, MAX_STEPS)))
-    batches = np.split(order, np.arange(size, len(order), size)) if len(order) else []
+    batches = np.array_split(by_length(length, rng), max(math.ceil(len(length) / size), 1))
     return batches if rng is None else [batches[i] for i in rng.permutation(len(batches))]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,14 +38,12 @@ def moments(table: TrainingTable, intents: int, batch: int, world: World) -> Mom
     steps = count = 0
     profile, floats = np.zeros((3, table.profile_width)), np.zeros((3, table.floats_width))
     labels = np.zeros(intents)
-    for sessions in table.chunks("train"):
-        count += len(sessions.length)
-        steps += math.ceil(len(sessions.length) / batch)
-        mine = np.arange(len(sessions.length)) % world.size == world.rank
-        own_steps = np.repeat(mine, sessions.length)
-        profile += _powers(sessions.profile[mine])
-        floats += _powers(sessions.floats[own_steps])
-        labels += np.bincount(sessions.labels[own_steps], minlength=intents)
+    for chunk in table.share("train", rank=world.rank, ranks=world.size):
+        count += chunk.count
+        steps += chunk.steps(batch)
+        profile += _powers(chunk.sessions.profile)
+        floats += _powers(chunk.sessions.floats)
+        labels += np.bincount(chunk.sessions.labels, minlength=intents)
     total = world.sum_array(np.concatenate([profile.ravel(), floats.ravel(), labels]))
     parts = np.split(total, [profile.size, profile.size + floats.size])
     events = max(int(parts[2].sum()), 1)

@@ -20,6 +20,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lambent.ahead import one_ahead
 from lambent.errors import DataError
 from lambent.features import FeatureSet
 from lambent.progress import Progress
@@ -28,7 +29,6 @@ from lambent.settings import Settings
 from lambent.tables import PROFILES
 from lambent.utc import time_text
 from spark_jobs import store as shop
-from spark_jobs.ahead import one_ahead
 from spark_jobs.builds import Built, lineage
 from spark_jobs.commits import count_rows, need_table
 from spark_jobs.newest import KEY, NewestRows

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pyarrow as pa
-from deltalake import CommitProperties, write_deltalake
+from deltalake import CommitProperties, WriterProperties, write_deltalake
 
 from lambent.encoding import encode_events
 from lambent.events import Event, admit
@@ -68,10 +68,11 @@ def _lists(rows: SessionRows) -> dict[str, pa.ListArray]:
     }
 
 
-def write_training_table(settings: Settings, table: pa.Table) -> None:
-    """Write the table as the batch layer does, the snapshot in the commit's metadata."""
+def write_training_table(settings: Settings, table: pa.Table, group_sessions: int = 1 << 20) -> None:
+    """Write the table as the batch layer does, the snapshot in the commit's metadata; so many sessions a row group."""
     metadata = {"events_version": 3, "cutoff_ms": 1_736_000_000_000, "features": FEATURES.hash}
     path = settings.table(TRAINING_SESSIONS)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     commit = CommitProperties(custom_metadata={"userMetadata": json.dumps(metadata)})
-    write_deltalake(path, table, mode="overwrite", commit_properties=commit)
+    groups = WriterProperties(max_row_group_size=group_sessions)
+    write_deltalake(path, table, mode="overwrite", commit_properties=commit, writer_properties=groups)

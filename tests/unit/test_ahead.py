@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from spark_jobs.ahead import one_ahead
+from lambent.ahead import one_ahead
 
 
 def test_items_come_in_order_and_are_all_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,12 @@ import pytest
 from lambent.errors import DataError, ModelError
 from lambent.settings import Settings, load_settings
 from models import dataset
-from models.dataset import MAX_STEPS, Sessions, TrainingTable, plan
+from models.dataset import MAX_STEPS, Chunk, Sessions, TrainingTable, plan
+from models.row_groups import Group
 from tests.model_tables import FEATURES, simulated_events, training_table, write_training_table
+
+GROUP = 30
+"""Sessions of a row group."""
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +27,9 @@ def rows() -> pa.Table:
 
 @pytest.fixture(scope="module")
 def settings(rows: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Row groups of one split, as the batch layer writes them, and where splits meet, of two."""
     settings = load_settings(root=tmp_path_factory.mktemp("root"))
-    write_training_table(settings, rows)
+    write_training_table(settings, rows.sort_by("split"), GROUP)
     return settings
 
 
@@ -61,12 +67,58 @@ def test_labels_and_steps_of_a_batch_are_those_of_the_table(table: TrainingTable
     assert np.bincount(labels, minlength=4).tolist() == np.bincount(wanted, minlength=4).tolist()
 
 
-def test_ranks_share_out_the_batches_of_one_process_and_take_equally_many_steps(table: TrainingTable) -> None:
+@pytest.fixture(params=["one chunk", "some"])
+def chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some chunks hold a row group or two."""
+    if request.param == "some":
+        monkeypatch.setattr(dataset, "CHUNK_BYTES", 32_000)
+
+
+@pytest.mark.parametrize("ranks", [2, 4, 8])
+def test_ranks_share_out_the_batches_of_one_process(table: TrainingTable, chunks: None, ranks: int) -> None:
     alone = list(table.batches("train", 32, seed=5))
-    parts = [list(table.batches("train", 32, seed=5, rank=r, ranks=3)) for r in range(3)]
-    assert [len(part) for part in parts] == [len(alone)] * 3
+    parts = [list(table.batches("train", 32, seed=5, rank=r, ranks=ranks)) for r in range(ranks)]
+    assert [len(part) for part in parts] == [len(alone)] * ranks
     for number, whole in enumerate(alone):
         assert sorted(_keys([part[number] for part in parts])) == sorted(_keys([whole]))
+
+
+@pytest.mark.parametrize("ranks", [3, 11])
+def test_any_number_of_ranks_takes_equally_many_steps_over_each_session_once(
+    table: TrainingTable, chunks: None, ranks: int
+) -> None:
+    parts = [list(table.batches("train", 32, seed=5, rank=r, ranks=ranks)) for r in range(ranks)]
+    assert len({len(part) for part in parts}) == 1
+    assert sorted(key for part in parts for key in _keys(part)) == sorted(
+        _keys(list(table.batches("train", 32, seed=5)))
+    )
+
+
+def test_a_rank_without_sessions_takes_the_steps_with_empty_batches(tmp_path: Path, rows: pa.Table) -> None:
+    settings = load_settings(root=tmp_path)
+    write_training_table(settings, rows.filter(pa.compute.equal(rows["split"], "train")).slice(0, 3))
+    few = TrainingTable.open(settings, FEATURES)
+    parts = [list(few.batches("train", 2, seed=5, rank=r, ranks=4)) for r in range(4)]
+    assert [len(part) for part in parts] == [2] * 4
+    assert sorted(sum(len(batch.profile) for batch in part) for part in parts) == [0, 1, 1, 1]
+
+
+def test_a_rank_reads_the_row_groups_of_its_own_parts_alone(
+    table: TrainingTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, read = [], Group.read
+
+    def reading(group: Group, columns: Sequence[str]) -> pa.Table:
+        opened.append(group)
+        return read(group, columns)
+
+    monkeypatch.setattr(Group, "read", reading)
+    list(table.batches("train", 32))
+    groups = len(opened)
+    for rank in range(4):
+        list(table.batches("train", 32, rank=rank, ranks=4))
+    assert groups > 8
+    assert len(opened) - groups <= groups + 3  # those in which a part ends and the next begins
 
 
 def test_the_same_seed_gives_the_same_batches_and_another_seed_others(table: TrainingTable) -> None:
@@ -79,8 +131,7 @@ def test_the_same_seed_gives_the_same_batches_and_another_seed_others(table: Tra
 def test_batches_that_are_done_with_are_passed_over(
     table: TrainingTable, monkeypatch: pytest.MonkeyPatch, skip: int
 ) -> None:
-    monkeypatch.setattr(dataset, "CHUNK_SESSIONS", 100)
-    monkeypatch.setattr(dataset, "READ_SESSIONS", 50)
+    monkeypatch.setattr(dataset, "CHUNK_BYTES", 32_000)
     whole = list(table.batches("train", 32, seed=1))
     assert _keys(list(table.batches("train", 32, seed=1, skip=skip))) == _keys(whole[skip:])
 
@@ -89,10 +140,9 @@ def test_memory_holds_a_chunk_however_many_sessions_there_are(
     table: TrainingTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = sorted(_keys(list(table.batches("train", 32, seed=1))))
-    monkeypatch.setattr(dataset, "CHUNK_SESSIONS", 100)
-    monkeypatch.setattr(dataset, "READ_SESSIONS", 50)
+    monkeypatch.setattr(dataset, "CHUNK_BYTES", 32_000)
     sizes = [len(chunk.length) for chunk in table.chunks("train")]
-    assert len(sizes) > 3 and max(sizes) <= 150
+    assert len(sizes) > 3 and max(sizes) <= 2 * GROUP
     assert sorted(_keys(list(table.batches("train", 32, seed=1)))) == whole
 
 
@@ -102,6 +152,16 @@ def test_sessions_of_a_batch_are_of_like_length() -> None:
     padded = sum(len(rows) * length[rows].max() for rows in batches)
     assert padded < 1.1 * length.sum()
     assert sorted(np.concatenate(batches).tolist()) == list(range(1_000))
+
+
+def test_sessions_of_a_global_batch_are_of_like_length_though_they_come_from_all_parts() -> None:
+    length = np.random.default_rng(1).integers(1, 40, 1_000)
+    chunk = Chunk(0, 1_000, range(8), np.arange(9) * 125, sessions_of(length.tolist()))
+    batches = chunk.plan(50, seed=2)
+    padded = sum(len(rows) * length[rows].max() for rows in batches)
+    assert len(batches) == chunk.steps(50) == 20 and padded < 1.15 * length.sum()
+    assert sorted(np.concatenate(batches).tolist()) == list(range(1_000))
+    assert all(np.bincount(rows // 125, minlength=8).min() > 0 for rows in batches)
 
 
 def sessions_of(length: list[int]) -> Sessions:
