@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,13 +18,14 @@ Array = NDArray[Any]
 
 
 def whole(table: TrainingTable, split: str, most: int, seed: int = 1) -> Sessions:
-    """The sessions of a split, or ``most`` of them at random."""
-    parts = list(table.chunks(split))
-    count = sum(len(part.length) for part in parts)
-    kept = np.sort(np.random.default_rng(seed).permutation(count)[:most])
-    ends = np.cumsum([0, *(len(part.length) for part in parts)])
-    own = [kept[(kept >= low) & (kept < high)] - low for low, high in itertools.pairwise(ends)]
-    return joined([take(part, rows) for part, rows in zip(parts, own, strict=True)], table)
+    """The sessions of a split, or ``most`` of them at random, the same for a seed; memory holds these and two chunks."""
+    kept = np.sort(np.random.default_rng(seed).permutation(table.count(split))[:most])
+    parts, low = [], 0
+    for chunk in table.chunks(split):
+        high = low + len(chunk.length)
+        parts.append(take(chunk, kept[(kept >= low) & (kept < high)] - low))
+        low = high
+    return joined(parts, table)
 
 
 def take(sessions: Sessions, rows: Array) -> Sessions:

@@ -10,6 +10,7 @@ import pytest
 
 from lambent.errors import UsageError
 from lambent.settings import load_settings
+from models import dataset
 from models.baselines import DEAR, boosted, cheap, dear, lstm
 from models.baselines.inputs import calibrated, split_rows, take, whole
 from models.dataset import Sessions, TrainingTable
@@ -60,12 +61,17 @@ def test_a_baseline_that_there_is_not_is_refused_in_words() -> None:
         dear(None, FEATURES, ["forest"])  # type: ignore[arg-type]
 
 
-def test_a_split_in_memory_is_the_tables_or_a_sample_of_whole_sessions(tmp_path: Path) -> None:
+def test_a_split_in_memory_is_the_tables_or_a_sample_of_whole_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = load_settings(root=tmp_path)
-    write_training_table(settings, training_table(simulated_events(users=150, days=4, seed=3)))
+    write_training_table(settings, training_table(simulated_events(users=150, days=4, seed=3)), group_sessions=20)
     table = TrainingTable.open(settings, FEATURES)
     chunk = next(table.chunks("train"))
+    monkeypatch.setattr(dataset, "CHUNK_BYTES", 1)
+    assert len(list(table.chunks("train"))) > 3
     every, few = whole(table, "train", 10**6), whole(table, "train", 7)
+    np.testing.assert_array_equal(few.floats, whole(table, "train", 7).floats)
     np.testing.assert_array_equal(every.floats, chunk.floats)
     assert len(few.length) == 7 and len(few.labels) == few.length.sum()
     sessions = {chunk.floats[a : a + n].tobytes() for a, n in zip(chunk.first, chunk.length, strict=True)}
