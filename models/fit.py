@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.checkpoint import Checkpoint, Place
 from models.dataset import TrainingTable
 from models.telling import Quiet
-from models.trainer import Trainer
+
+if TYPE_CHECKING:
+    from models.trainer import Trainer
 
 
 def fit(trainer: Trainer, table: TrainingTable, told: Quiet, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from models.fit import fit
 from models.horovod_runner import World, join_world
 from models.moments import Moments, moments, prepare
 from models.network import Shape
-from models.telling import Quiet, Teller
+from models.telling import of_rank
 from models.trainer import Options, Trainer
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ def run(job: Job) -> dict[str, Any] | None:
     started = time.monotonic()
     trainer, found = prepared(job, world, options)
     checkpoint = Checkpoint(job.checkpoint, [job.table, job.features.hash, options, world.size])
-    told = Teller(job.log, found.events) if world.rank == 0 else Quiet()
-    figures = fit(trainer, job.table, told, checkpoint)
+    figures = fit(trainer, job.table, of_rank(world.rank, job.log, found.events), checkpoint)
     if world.rank != 0:
         return None
     fitted = time.monotonic()

@@ -80,6 +80,11 @@ class Teller(Quiet):
         print(line, flush=True)
 
 
+def of_rank(rank: int, log: Path, total: int) -> Quiet:
+    """Who is told on a rank; see ``Teller``."""
+    return Teller(log, total) if rank == 0 else Quiet()
+
+
 class RanksOutput:
     """Takes what ranks print, and passes it on to stderr; marked lines become the bar."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from models import telling
-from models.telling import RanksOutput, Teller
+from models.telling import RanksOutput, Teller, of_rank
 
 
 class Terminal(io.StringIO):
@@ -50,3 +50,17 @@ def test_an_epoch_is_a_line_that_is_printed_and_kept(
     assert steps == "lambent-steps 1 50 100"
     assert json.loads(line)["epoch"] == 1
     assert (tmp_path / "reports" / "train.jsonl").read_text() == line + "\n"
+
+
+def test_of_all_ranks_only_the_first_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(telling, "PERIOD_S", 0.0)
+    for rank in ("1", "0"):
+        monkeypatch.setenv("HOROVOD_RANK", rank)
+        told = of_rank(int(rank), tmp_path / f"{rank}.jsonl", 100)
+        told.steps(1, 50)
+        told.epoch({"epoch": int(rank)})
+    steps, line = capsys.readouterr().out.splitlines()
+    assert steps == "lambent-steps 1 50 100" and json.loads(line)["epoch"] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["0.jsonl"]
