@@ -67,7 +67,11 @@ EVALUATE = Command(
     "evaluation.md for people, evaluation.json for machines, and pictures. Each figure has its 95 % interval, by user.",
     examples=(
         ("lambent evaluate", "beside the base rates and a rule by the last event's type"),
-        ("lambent evaluate --baselines", "also beside logistic regression, LightGBM and an LSTM: minutes"),
+        (
+            "lambent evaluate --baselines",
+            "also beside logistic regression, LightGBM, readable models and an LSTM: minutes",
+        ),
+        ("lambent evaluate --explain", "also what the model's inputs are worth to it, and the rules that come near it"),
         ("lambent evaluate --threshold cost:20", "decisions for whom a missed one costs as much as 20 false alarms"),
     ),
     configure=evaluate_arguments,

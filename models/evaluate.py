@@ -23,8 +23,10 @@ from models import baselines
 from models.artifact import STAGING, Artifact, digest
 from models.dataset import TrainingTable
 from models.evaluation import MODEL, evaluate_scores
+from models.explained import explain
 from models.jobs import evaluate_arguments, run_job
 from models.page import page
+from models.page_explained import section
 from models.scored import score
 from models.thresholds import Rule
 from models.truth import Truth
@@ -51,15 +53,20 @@ def evaluate(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any
     known = Truth(arguments.truth, settings.user_key_bytes(), intents) if arguments.truth else None
     wanted = [name for name in arguments.baselines.split(",") if name]
     others = {**baselines.cheap(table, features), **baselines.dear(table, features, wanted)}
-    contenders = {MODEL: Artifact(staged, features).sessions, **others}
+    model = Artifact(staged, features)
+    contenders = {MODEL: model.sessions, **others}
     test, validation = (score(contenders, table, features, split) for split in ("test", "validation"))
     truth = known.of(test) if known else None
     found = evaluate_scores(test, validation, intents, Rule.parse(arguments.threshold), truth, arguments.resamples)
     folder = settings.root / "reports"
     pictures = draw(found, arguments.pictures or folder)
     result = {**found, "artifact_sha256": digest(staged), "pictures": [str(path) for path in pictures]}
+    parts = [page(result, [os.path.relpath(path, folder) for path in pictures])]
+    if arguments.explain:
+        result["explained"] = explain(model, table, features, arguments.resamples)
+        parts.append(section(result["explained"]))
     write_json(folder / DATA, result)
-    write_text(folder / PAGE, page(result, [os.path.relpath(path, folder) for path in pictures]))
+    write_text(folder / PAGE, "\n".join(parts))
     figures = {name: found[name] for name in ("log_loss", "base_log_loss", "sessions", "model")}
     seconds = time.monotonic() - started
     return append_report(settings, "evaluate", found["events"], seconds, **figures, pictures=result["pictures"])

@@ -55,8 +55,12 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``evaluate`` takes."""
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="where to draw (default ROOT/reports)")
     parser.add_argument(
-        "--baselines", nargs="?", const="logistic,lightgbm,lstm", default="", metavar="NAMES",
-        help="fit and tune these beside it, which takes minutes (default logistic,lightgbm,lstm)",
+        "--baselines", nargs="?", const="logistic,lightgbm,readable,lstm", default="", metavar="NAMES",
+        help="fit and tune these beside it, which takes minutes (default logistic,lightgbm,readable,lstm)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--explain", action="store_true",
+        help="explain the model as a whole: what its inputs are worth to it, its rules, and whether SHAP and LIME agree",
     )  # fmt: skip
     parser.add_argument(
         "--threshold", default="f1", metavar="RULE",

@@ -19,6 +19,7 @@ from models.scored import Predict
 DEAR = {
     "logistic": "models.baselines.logistic",
     "lightgbm": "models.baselines.boosted",
+    "readable": "models.baselines.readable",
     "lstm": "models.baselines.lstm",
 }
 """Modules by the name of the baseline; each has ``fit``."""

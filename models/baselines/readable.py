@@ -1,0 +1,54 @@
+"""The readable alternative: three small models that a person can follow, and the mean of what they say.
+
+* rules: a decision tree of a few leaves on the profile and all that the step sees;
+* the logistic regression on fourteen features (``logistic``);
+* boosted trees of two leaves (``boosted``): each asks one question, so that their sum is one curve a feature, a generalised additive
+  model (Lou et al., "Intelligible Models for Classification and Regression", KDD 2012).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lambent.features import FeatureSet
+from models.baselines import logistic
+from models.baselines.boosted import boost, rows
+from models.baselines.inputs import split_rows, take
+from models.dataset import Sessions
+from models.scored import Array, Predict
+from models.surrogate import named_rows
+
+LEAVES = 16
+LEAST_SHARE = 0.005
+"""Of the events, that a rule is for."""
+RULED_ON = 5_000
+"""Sessions that the rules are made of: a few leaves need no more."""
+TYPES = ("type",)
+SEVERAL = 100_000
+"""Events that are made into rows at a time, to predict."""
+
+
+def fit(train: Sessions, validation: Sessions, features: FeatureSet) -> Predict:
+    """All three on the training split; the curves stop where the validation split's log loss stops to fall."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    line = logistic.fit(train, validation, features)
+    curves = boost(train, validation, features, leaves=2, ids=TYPES)
+    rules = DecisionTreeClassifier(max_leaf_nodes=LEAVES, min_samples_leaf=LEAST_SHARE, random_state=1)
+    few = take(train, np.random.default_rng(1).permutation(len(train.length))[:RULED_ON])
+    rules.fit(named_rows(few, features)[0], few.labels)
+    intents = len(features.taxonomy.intents)
+
+    def by_rules(sessions: Sessions) -> Array:
+        said = np.zeros((len(sessions.labels), intents))
+        said[:, rules.classes_] = rules.predict_proba(named_rows(sessions, features)[0])
+        return said
+
+    def predict(sessions: Sessions) -> Array:
+        said = [
+            (line(part) + curves.predict(rows(part, features, TYPES)) + by_rules(part)) / 3
+            for part in split_rows(sessions, SEVERAL)
+        ]
+        return np.concatenate([np.zeros((0, intents)), *said])
+
+    return predict
