@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import hiredis
 import redis.asyncio
 from redis.exceptions import RedisError, ResponseError
 
@@ -19,9 +20,11 @@ class AsyncStore:
 
     Args:
         first: a client of any node; replies are as it gives them.
+        timeout_s: how long the replies to what is sent together may take.
     """
 
-    def __init__(self, first: Any) -> None:
+    def __init__(self, first: Any, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
         pool = first.connection_pool
         self._first, self._pool = first, pool
         self._clients: dict[Address, Any] = {}
@@ -32,9 +35,7 @@ class AsyncStore:
         """Send one command; its reply."""
         if not self._is_met:
             await self._meet()
-        if self._router is None:
-            return await self._first.execute_command(*command)
-        if reads_many(command):
+        if self._router is not None and reads_many(command):
             return await self._read(command)
         return or_raise(await self.run([command]))[0]
 
@@ -43,10 +44,10 @@ class AsyncStore:
         if not self._is_met:
             await self._meet()
         if self._router is None:
-            return [await self._first.execute_command(*command)]
+            return [await self._ask(self._first, command)]
         if self._router.stale:
             await self._refresh(self._router)
-        return [await self._client(one).execute_command(*command) for one in self._router.slots.primaries]
+        return [await self._ask(self._client(one), command) for one in self._router.slots.primaries]
 
     def pipeline(self, transaction: bool = False) -> AsyncPipeline:
         """Commands that are sent together, to each node those that are its own; never as a transaction."""
@@ -62,7 +63,7 @@ class AsyncStore:
         if not self._is_met:
             await self._meet()
         if self._router is None:
-            return await _together(self._first, commands)
+            return await _together(self._first, commands, self._timeout_s)
         if self._router.stale:
             await self._refresh(self._router)
         queue: list[Queued] = [(command, {}) for command in commands]
@@ -92,7 +93,7 @@ class AsyncStore:
         commands: list[Command] = []
         for row, asking in rows:
             commands += [("ASKING",), queue[row][0]] if asking else [queue[row][0]]
-        found = iter(await _together(self._client(address), commands))
+        found = iter(await _together(self._client(address), commands, self._timeout_s))
         replies = []
         for _, asking in rows:
             if asking:
@@ -113,7 +114,7 @@ class AsyncStore:
 
     async def _meet(self) -> None:
         try:
-            reply = await self._first.execute_command(*ASK_SLOTS)
+            reply = await self._ask(self._first, ASK_SLOTS)
         except ResponseError:
             reply = None
         if reply is not None:
@@ -127,7 +128,7 @@ class AsyncStore:
         failed: Exception | None = None
         for address in (*router.slots.known, *self._clients):
             try:
-                reply = await self._client(address).execute_command(*ASK_SLOTS)
+                reply = await self._ask(self._client(address), ASK_SLOTS)
             except (RedisError, OSError) as error:
                 failed = error
                 continue
@@ -135,6 +136,9 @@ class AsyncStore:
             return
         if failed:
             raise failed
+
+    async def _ask(self, client: Any, command: Command) -> Any:
+        return or_raise(await _together(client, [command], self._timeout_s))[0]
 
     def _client(self, address: Address) -> Any:
         client = self._clients.get(address)
@@ -146,12 +150,31 @@ class AsyncStore:
         return client
 
 
-async def _together(client: Any, commands: Sequence[Command]) -> list[Any]:
-    async with client.pipeline(transaction=False) as pipeline:
-        for command in commands:
-            pipeline.execute_command(*command)
-        replies: list[Any] = await pipeline.execute(raise_on_error=False)
-    return replies
+async def _together(client: Any, commands: Sequence[Command], timeout_s: float) -> list[Any]:
+    """Send commands to one server; their replies in order, an error being a reply too.
+
+    redis-py looks at each command first, and gives each write and each read a task with a timeout of its own.
+    """
+    line: Any = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            line = await client.connection_pool.get_connection()
+            await line.send_packed_command([b"".join([hiredis.pack_command(tuple(command)) for command in commands])])
+            return [await _read_reply(line) for _ in commands]
+    except BaseException:  # what is still to come would be taken for the reply to something else
+        if line is not None:
+            await line.disconnect(nowait=True)
+        raise
+    finally:
+        if line is not None:
+            await client.connection_pool.release(line)
+
+
+async def _read_reply(line: Any) -> Any:
+    try:
+        return await line.read_response()
+    except ResponseError as error:
+        return error
 
 
 class AsyncPipeline:

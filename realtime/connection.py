@@ -105,13 +105,14 @@ def connect_async(url: str, name: str | None = None, timeout_s: float = SERVER_T
             protocol=2,
             client_name=name,
             parser_class=AsyncParser,
-            socket_timeout=timeout_s,
+            socket_timeout=None,  # of what is sent together, not of each read and write: see ``AsyncStore``
+            socket_connect_timeout=timeout_s,
             retry=AsyncRetry(NoBackoff(), 0),
         )
     except (ValueError, TypeError) as error:
         raise cluster.bad_url() from error
     client.response_callbacks.clear()
-    return AsyncStore(client)
+    return AsyncStore(client, timeout_s)
 
 
 @contextmanager
