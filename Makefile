@@ -78,7 +78,7 @@ bench-acknowledge: setup ## Measure what each meaning of 202 costs
 	python -m tests.benchmarks.acknowledge
 
 .PHONY: bench-train
-bench-train: setup ## Measure training beside plain Keras; ten minutes (ARGS="--sessions 5e3" for less)
+bench-train: setup ## Measure training beside plain Keras; ten minutes (ARGS="--sessions 1e4 --memory" for less)
 	@$(call say,Benchmark: training)
 	python -m tests.benchmarks.train $(ARGS)
 

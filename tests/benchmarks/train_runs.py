@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 EPOCHS = 3
 """The first traces and compiles; the best of the others counts."""
+SUMS = 500
+"""Of a gradient, that are timed."""
 
 
 def prepared(table: TrainingTable) -> Trainer:
@@ -36,15 +38,15 @@ def prepared(table: TrainingTable) -> Trainer:
     return Trainer(world, prepare(shape, found, options.seed), options, found.steps)
 
 
-def epochs(table: TrainingTable, count: int = EPOCHS, pinned: bool = False) -> list[float]:
-    """Seconds of each epoch.
+def trained(table: TrainingTable, count: int = EPOCHS, pinned: bool = False) -> tuple[list[float], float]:
+    """Seconds of each epoch, and of summing one gradient over the ranks when there is nothing else to do.
 
     Args:
         table: what is trained on.
-        count: how many.
+        count: how many epochs.
         pinned: whether each rank has one core, whatever it reads with included.
     """
-    if pinned:
+    if pinned:  # threads that are started from now on have no other core either
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(os.environ.get("HOROVOD_RANK", "0")) % len(cores)]})
     trainer, seconds = prepared(table), []
@@ -53,7 +55,20 @@ def epochs(table: TrainingTable, count: int = EPOCHS, pinned: bool = False) -> l
         for _ in trainer.train(table, number):
             pass
         seconds.append(time.monotonic() - started_s)
-    return seconds
+    return seconds, summing_s(trainer)
+
+
+def summing_s(trainer: Trainer) -> float:
+    """Seconds that it takes to sum a gradient over the ranks."""
+    import tensorflow as tf
+
+    gradient = tf.zeros_like(trainer.mean)
+    summed = tf.function(trainer.world.sum_tensor)
+    summed(gradient)
+    started_s = time.monotonic()
+    for _ in range(SUMS):
+        summed(gradient)
+    return (time.monotonic() - started_s) / SUMS
 
 
 def held(table: TrainingTable) -> dict[str, float]:
@@ -97,8 +112,9 @@ def run(what: str) -> dict[str, Any]:
     settings = load_settings()
     table = TrainingTable.open(settings, FEATURES)
     if what == "two":
-        ranks = run_on_spark(epochs, (table, EPOCHS, True), 2, settings, settings.root / "none")
-        return {"seconds": min(max(each) for each in list(zip(*ranks, strict=True))[1:])}
+        ranks = run_on_spark(trained, (table, EPOCHS, True), 2, settings, settings.root / "none")
+        slower = [max(each) for each in zip(*(seconds for seconds, _ in ranks), strict=True)]
+        return {"seconds": min(slower[1:]), "summing_s": ranks[0][1]}
     os.environ.update(RANK_ENVIRONMENT)
     if what.startswith("plain"):
         from models.network import Shape
@@ -113,8 +129,8 @@ def run(what: str) -> dict[str, Any]:
     if what == "score":
         return scored(table, settings.root / "scored")
     if what == "epoch":
-        return {"seconds": run_single(epochs, (table, 1))[0][0]}
-    seconds = run_single(epochs, (table, EPOCHS, what == "pinned"))[0]
+        return {"seconds": run_single(trained, (table, 1))[0][0][0]}
+    seconds, _ = run_single(trained, (table, EPOCHS, what == "pinned"))[0]
     return {"seconds": min(seconds[1:]), "first_s": seconds[0]}
 
 
