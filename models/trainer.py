@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from models.dataset import Batch, TrainingTable, as_tensors
 from models.horovod_runner import World
 from models.network import IntentNetwork, batch_signature, loss_sum
+from models.pruning import prune, share_at
 
 SCORED_SESSIONS = 1_024
 """Sessions of a global batch that is only scored."""
@@ -35,6 +36,7 @@ class Options:
         clip: largest global norm of a gradient.
         average_decay: of the weights' running mean, once the training is long enough for it.
         seed: of first weights and of the order of batches.
+        prune: share of each matrix's weights that end as 0; see ``pruning``.
     """
 
     batch: int = 128
@@ -45,6 +47,7 @@ class Options:
     clip: float = 1.0
     average_decay: float = 0.99
     seed: int = 1
+    prune: float = 0.0
 
 
 def scaled_rate(options: Options, ranks: int) -> float:
@@ -106,10 +109,12 @@ class Trainer:
         self.vector, self._average = (Vector(_weights_then_biases(n)) for n in (network, self.average))
         joined = self.vector.join([v.value for v in self.vector.variables])
         biases = sum(math.prod(v.shape) for v in self.vector.variables if _is_bias(v))
+        self._matrices = sum(not _is_bias(v) for v in self.vector.variables)
         self._parts = [len(joined) - biases, biases]
         weights, bias = tf.split(joined, self._parts)
         self.weights, self.bias = keras.Variable(weights, name="weights"), keras.Variable(bias, name="bias")
         self.mean = tf.Variable(joined, trainable=False)
+        self._steps = steps
         self.optimizer = self._optimizer(steps)
         self.optimizer.build([self.weights, self.bias])
         signature = batch_signature(network.shape_of)
@@ -139,13 +144,25 @@ class Trainer:
 
     def _train_step(self, *batch: Any) -> tuple[Any, Any]:
         gradient, loss, events = self.gradients(*batch)
+        before = tf.identity(self.weights.value)
         self.optimizer.apply(tf.split(tf.clip_by_norm(gradient, self.options.clip), self._parts))
+        if self.options.prune:  # what is pruned stays so
+            self.weights.assign(_zero_where_zero(before, self.weights.value))
         now = tf.concat([self.weights.value, self.bias.value], 0)
         self.vector.assign(now)
         step = tf.cast(self.optimizer.iterations, tf.float32)
         decay = tf.minimum(self.options.average_decay, (1.0 + step) / (10.0 + step))
         self.mean.assign(now + decay * (self.mean - now))
         return loss, events
+
+    def _prune(self) -> None:
+        """Set to 0 what has to be by now, of the weights and of their mean."""
+        share = share_at(int(self.optimizer.iterations), self._steps, self.options.prune)
+        weights = prune(self.weights.numpy(), self.vector.sizes[: self._matrices], share)
+        self.weights.assign(weights)
+        now = tf.concat([self.weights.value, self.bias.value], 0)
+        self.vector.assign(now)
+        self.mean.assign(_zero_where_zero(now, self.mean))
 
     def _score_step(self, profile: Any, alive: Any, ids: Any, floats: Any, labels: Any) -> tuple[Any, Any]:
         loss = loss_sum(self.average.call(profile, alive, ids, floats), labels)
@@ -155,9 +172,12 @@ class Trainer:
         """One pass over the training split, from its batch ``skip`` on; says, some steps at a time, how it learnt."""
         size, seed = self.options.batch * self.world.size, self.options.seed * 1_000 + epoch
         # The step itself sums over the ranks.
-        return _pass(
+        for took in _pass(
             self._train, lambda: table.batches("train", size, seed=seed, skip=skip, **self._share()), self.network
-        )
+        ):
+            if self.options.prune:
+                self._prune()
+            yield took
 
     def validate(self, table: TrainingTable) -> float:
         """Log loss of the averaged weights on the validation split, over all ranks."""
@@ -196,6 +216,11 @@ def _is_bias(variable: Any) -> bool:
 
 def _weights_then_biases(network: IntentNetwork) -> list[Any]:
     return sorted(network.trainable_variables, key=_is_bias)
+
+
+def _zero_where_zero(where: Any, values: Any) -> Any:
+    """[n] ``values``, but 0 wherever ``where`` [n] is."""
+    return tf.where(tf.equal(where, 0.0), 0.0, values)
 
 
 def _repeat(step: Any, batches: Any) -> tuple[Any, Any, Any]:
