@@ -56,6 +56,7 @@ TRAIN = Command(
     examples=(
         ("lambent train", "with 2 processes, on the Spark that the settings name"),
         ("lambent train --processes 1 --epochs 3", "quickly, in this process"),
+        ("lambent train --form int8 --prune 0.5", "small: weights of 8 bits, and half of them 0"),
     ),
     configure=train_arguments,
     run=_train,
@@ -72,6 +73,7 @@ EVALUATE = Command(
             "also beside logistic regression, LightGBM, readable models and an LSTM: minutes",
         ),
         ("lambent evaluate --explain", "also what the model's inputs are worth to it, and the rules that come near it"),
+        ("lambent evaluate --forms", "also as int8: what that saves and what it moves"),
         ("lambent evaluate --threshold cost:20", "decisions for whom a missed one costs as much as 20 false alarms"),
     ),
     configure=evaluate_arguments,

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from lambent.features import FeatureSet
+from lambent.manifest import GRAPH, read_part
 from lambent.reports import append_report
 from lambent.settings import Settings
 from models import baselines
-from models.artifact import STAGING, Artifact, digest
+from models.artifact import STAGING, Artifact, Graph, digest, read_description
 from models.dataset import TrainingTable
 from models.evaluation import MODEL, evaluate_scores
 from models.explained import explain
+from models.forms import compare_forms
 from models.jobs import evaluate_arguments, run_job
 from models.page import page
 from models.page_explained import section
@@ -53,14 +55,17 @@ def evaluate(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any
     known = Truth(arguments.truth, settings.user_key_bytes(), intents) if arguments.truth else None
     wanted = [name for name in arguments.baselines.split(",") if name]
     others = {**baselines.cheap(table, features), **baselines.dear(table, features, wanted)}
-    model = Artifact(staged, features)
+    model, graphs = Artifact(staged, features), in_forms(staged, features, table) if arguments.forms else {}
     contenders = {MODEL: model.sessions, **others}
+    contenders |= {form: Graph(graph).sessions for form, graph in graphs.items() if form != MODEL}
     test, validation = (score(contenders, table, features, split) for split in ("test", "validation"))
     truth = known.of(test) if known else None
     found = evaluate_scores(test, validation, intents, Rule.parse(arguments.threshold), truth, arguments.resamples)
     folder = settings.root / "reports"
     pictures = draw(found, arguments.pictures or folder)
     result = {**found, "artifact_sha256": digest(staged), "pictures": [str(path) for path in pictures]}
+    if graphs:
+        result["forms"] = compare_forms(graphs, read_description(staged), test)
     parts = [page(result, [os.path.relpath(path, folder) for path in pictures])]
     if arguments.explain:
         result["explained"] = explain(model, table, features, arguments.resamples)
@@ -70,6 +75,13 @@ def evaluate(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any
     figures = {name: found[name] for name in ("log_loss", "base_log_loss", "sessions", "model")}
     seconds = time.monotonic() - started
     return append_report(settings, "evaluate", found["events"], seconds, **figures, pictures=result["pictures"])
+
+
+def in_forms(staged: Path, features: FeatureSet, table: TrainingTable) -> dict[str, bytes]:
+    """The staged graph, and those of the same network in other forms, by contender."""
+    from models.export import other_forms
+
+    return {MODEL: read_part(staged, GRAPH), **other_forms(staged, features, table)}
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -8,9 +8,11 @@ All float32 but ``ids``, int32; n is free. Only LiteRT's own operations are used
 
 from __future__ import annotations
 
+import hashlib
+import io
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,19 @@ import numpy as np
 import tensorflow as tf
 
 from lambent.calibration import LEAST, Calibration
+from lambent.errors import ModelError
 from lambent.features import FeatureSet
 from lambent.manifest import CALIBRATION, GRAPH, TAXONOMY
 from lambent.records import STATE_WIDTH
-from models.artifact import Graph, write_artifact
+from models.artifact import Graph, read_description, write_artifact
 from models.calibrate import fit_calibration, log_loss
 from models.dataset import TrainingTable
-from models.forms import FLOAT32, INT8
+from models.forms import FLOAT32, FORMS, INT8
 from models.network import IntentNetwork, Shape, batch_signature
 from models.trainer import SCORED_SESSIONS
+
+WEIGHTS = ".weights.npz"
+"""Ends the name of the file that holds an artifact's weights, beside its folder."""
 
 
 class Served(tf.Module):
@@ -104,6 +110,46 @@ def outputs(network: IntentNetwork, table: TrainingTable, form: str, split: str)
     return np.concatenate(logits), np.concatenate(labels)
 
 
+def other_forms(staged: Path, features: FeatureSet, table: TrainingTable) -> dict[str, bytes]:
+    """The graphs that the staged artifact's network has in the forms that it is not staged in, each calibrated on its own.
+
+    Raises:
+        ModelError: what lies beside the artifact are not its weights.
+    """
+    description = read_description(staged)
+    network = IntentNetwork(Shape.of(features))
+    network.set_weights(read_weights(staged, description["weights"]))
+    graphs = {}
+    for form in FORMS:
+        if form != description["form"]:
+            calibration, _ = calibrated(network, table, form)
+            graphs[form] = to_litert(network, calibration, form)
+    return graphs
+
+
+def write_weights(folder: Path, weights: Sequence[Any]) -> str:
+    """Keep an artifact's weights beside it, so that it has other forms without a training anew; returns their sha256."""
+    held = io.BytesIO()
+    np.savez(held, *weights)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.with_suffix(WEIGHTS).write_bytes(held.getvalue())
+    return hashlib.sha256(held.getvalue()).hexdigest()
+
+
+def read_weights(folder: Path, sha256: str) -> list[Any]:
+    """The weights beside an artifact that names them by ``sha256``.
+
+    Raises:
+        ModelError: they are missing, or another's.
+    """
+    path = folder.with_suffix(WEIGHTS)
+    data = path.read_bytes() if path.exists() else b""
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ModelError(f"{path}: not the weights of what is staged.", "Train it again: lambent train.")
+    with np.load(io.BytesIO(data)) as arrays:
+        return [arrays[name] for name in arrays.files]
+
+
 def export(
     folder: Path,
     network: IntentNetwork,
@@ -122,7 +168,7 @@ def export(
         train: how: options and outcome, as plain values.
         form: one of ``models.forms``.
     """
-    shape = network.shape_of
+    shape, weights = network.shape_of, write_weights(folder, network.get_weights())
     parts = {
         GRAPH: to_litert(network, calibration, form),
         CALIBRATION: msgspec.json.encode(calibration),
@@ -131,6 +177,7 @@ def export(
     description = {
         "version": 0,
         "form": form,
+        "weights": weights,
         "features": features.hash,
         "intents": list(features.taxonomy.intents),
         "state_width": STATE_WIDTH,

@@ -49,6 +49,18 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
         "--form", choices=("float32", "int8"), default="float32",
         help="of what is served (default float32); int8: a third of the bytes, for the same quality within a thousandth",
     )  # fmt: skip
+    parser.add_argument(
+        "--prune", type=share, metavar="SHARE",
+        help="this share of each matrix becomes 0 in the first epoch, so that what is exported compresses; such as 0.5",
+    )  # fmt: skip
+
+
+def share(text: str) -> float:
+    """A number from 0 to less than 1."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise ValueError(text)
+    return value
 
 
 def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +77,10 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threshold", default="f1", metavar="RULE",
         help="how to choose from which probability on to act: f1, cost:R (a missed one costs R false alarms), share:S (of users)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--forms", action="store_true",
+        help="also in the forms that it is not staged in (int8, float32): bytes, speed and quality; a minute",
     )  # fmt: skip
     parser.add_argument(
         "--truth", type=Path, metavar="FILE", help="what lambent simulate --truth wrote of these events"

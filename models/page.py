@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from models.evaluation import MODEL
 from models.slices import MIN_EVENTS
 
 Figure = Mapping[str, float | None]
@@ -48,6 +49,7 @@ def page(result: Mapping[str, Any], pictures: Sequence[str]) -> str:
         "\n".join(f"![{path.rsplit('/')[-1]}]({path})\n" for path in pictures),
         "## The whole distribution\n\n" + _joint(result),
         _truth(result["truth"]) if result["truth"] else "",
+        _forms(result) if result.get("forms") else "",
         *(_intent(result, name) for name in result["model"]),
         "## Part by part\n\n"
         + f"Of the model. Parts with fewer than {MIN_EVENTS} events are left out.\n\n"
@@ -86,6 +88,42 @@ def _truth(truth: Mapping[str, Any]) -> str:
         f"{text(truth['log_loss'], 4)}, on {truth['events']:,} events; of {truth['unknown']:,} the posterior is not known.\n\n"
         + table(["", "share", "model less this"], rows)
     )
+
+
+def _forms(result: Mapping[str, Any]) -> str:
+    intents, rows = list(result["model"]), []
+    for contender, one in result["forms"].items():
+        own = result["contenders"][contender]
+        says = [one["form"], *(f"{one[size] / 1000:.1f}" for size in ("bytes", "compressed_bytes"))]
+        says += [f"{us:.1f}" for us in one["step_us"].values()]
+        says += [text(own["joint"]["log_loss"], 4)]
+        for key in ("auc", "ece"):
+            less = [_less(result, contender, intent, key) for intent in intents]
+            says.append("" if contender == MODEL else f"{max(less, default=0.0):.4f}")
+        moved = one["probability_moved"]
+        rows.append([*says, "" if contender == MODEL else f"{moved['mean']:.4f}, {moved['max']:.4f}"])
+    batches = [f"µs a step of {n}" for n in result["forms"][MODEL]["step_us"]]
+    head = [
+        "form",
+        "kB",
+        "kB compressed",
+        *batches,
+        "log loss",
+        "AUC moves by",
+        "ECE moves by",
+        "probability: mean, most",
+    ]
+    return (
+        "## Forms\n\nThe network as it is staged, first, and in the other forms, each calibrated on its own. A step's time is that of all "
+        "its events, on one\nthread of this machine; AUC and ECE are of the intent where they move most.\n\n"
+        + table(head, rows)
+    )
+
+
+def _less(result: Mapping[str, Any], contender: str, intent: str, key: str) -> float:
+    """How far a figure of a contender is from the model's; 0 where it has no meaning."""
+    own, other = (result["contenders"][one]["intents"][intent][key]["value"] for one in (MODEL, contender))
+    return 0.0 if own is None or other is None else abs(own - other)
 
 
 def _intent(result: Mapping[str, Any], intent: str) -> str:

@@ -61,7 +61,7 @@ def train(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     features = FeatureSet(settings.load_taxonomy())
     options = {
         name: value
-        for name in ("epochs", "batch", "learning_rate", "seed")
+        for name in ("epochs", "batch", "learning_rate", "seed", "prune")
         if (value := getattr(arguments, name)) is not None
     }
     job = Job(

@@ -219,6 +219,17 @@ def test_the_parts_say_the_calibration_inside_the_graph_and_the_taxonomy(folder:
     assert msgspec.json.encode(read_taxonomy(folder)) == msgspec.json.encode(FEATURES.taxonomy)
 
 
+def test_the_weights_beside_an_artifact_are_its_own_or_refused(network: Any, folder: Path, tmp_path: Path) -> None:
+    from models.export import read_weights
+
+    named = read_description(folder)["weights"]
+    for read, own in zip(read_weights(folder, named), network.get_weights(), strict=True):
+        np.testing.assert_array_equal(read, own)
+    for place, sha256 in ((folder, "0" * 64), (tmp_path / "none", named)):
+        with pytest.raises(ModelError, match="not the weights of what is staged"):
+            read_weights(place, sha256)
+
+
 def test_a_copy_under_a_version_has_the_same_parts(folder: Path, tmp_path: Path) -> None:
     sha256 = copy_artifact(folder, tmp_path / "7", 7)
     assert sha256 == digest(tmp_path / "7")

@@ -44,7 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         for name, value in {**RANK_ENVIRONMENT, "LAMBENT_ROOT": str(settings.root)}.items():
             patch.setenv(name, value)
         assert train.main(["--processes", "1", "--epochs", "3"]) == 0
-        assert evaluate.main([]) == 0
+        assert evaluate.main(["--forms"]) == 0
     return settings
 
 
@@ -83,6 +83,18 @@ def test_the_evaluation_has_all_intents_and_beats_the_base_rates(trained: Settin
     assert found["model"]["purchase"]["auc"] > 0.65
     assert sum(one["events"] for one in found["reliability"]["consult"]) == found["events"] > 0
     assert all(Path(picture).stat().st_size > 10_000 for picture in found["pictures"])
+
+
+def test_the_other_form_is_told_with_what_it_costs_and_what_it_moves(trained: Settings) -> None:
+    found = read(trained.root, "evaluation.json")
+    assert [one["form"] for one in found["forms"].values()] == ["float32", "int8"]
+    own, other = found["forms"]["model"], found["forms"]["int8"]
+    assert own["bytes"] == (trained.root / "models" / "staging" / "model.tflite").stat().st_size > 2 * other["bytes"]
+    assert own["probability_moved"]["max"] == 0 < other["probability_moved"]["max"] < 0.05
+    for intent, figures in found["contenders"]["int8"]["intents"].items():
+        for name, most in (("auc", 0.002), ("ece", 0.003)):
+            assert abs(figures[name]["value"] - found["model"][intent][name]) < most
+    assert "| int8 |" in (trained.root / "reports" / "evaluation.md").read_text()
 
 
 def test_each_epoch_and_each_job_leaves_a_line(trained: Settings) -> None:
