@@ -44,7 +44,7 @@ def compare_forms(graphs: Mapping[str, bytes], description: Mapping[str, Any], t
 def name(description: Mapping[str, Any]) -> str:
     """What the form of an artifact is called."""
     pruned = description["train"].get("prune", 0)
-    return description["form"] + (f", {pruned:.0%} pruned" if pruned else "")
+    return description["form"] + (f", {100 * pruned:.0f} % pruned" if pruned else "")
 
 
 def cost(graph: bytes) -> dict[str, Any]:
