@@ -9,7 +9,8 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from realtime.worker import Worker
 
@@ -38,20 +39,27 @@ def run_lanes(lanes: Sequence[Worker], stop: threading.Event) -> None:
             failed.append(error)
             stop.set()
 
-    before_s, before_young = sys.getswitchinterval(), gc.get_threshold()
-    sys.setswitchinterval(SWITCH_S)
-    gc.set_threshold(YOUNG, *before_young[1:])
-    gc.freeze()  # what was imported is never garbage: to look through it takes many milliseconds, in which no lane works
     threads = [threading.Thread(target=run, args=(lane,), name=f"lane-{lane.lane}") for lane in lanes]
-    try:
+    with undisturbed():
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+    if failed:
+        raise failed[0]
+    lanes[0].leave()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let Python give way to the other lane soon, and look for garbage seldom, while the block runs."""
+    before_s, before_young = sys.getswitchinterval(), gc.get_threshold()
+    sys.setswitchinterval(SWITCH_S)
+    gc.set_threshold(YOUNG, *before_young[1:])
+    gc.freeze()  # what was imported is never garbage: to look through it takes many milliseconds, in which no lane works
+    try:
+        yield
     finally:
         sys.setswitchinterval(before_s)
         gc.set_threshold(*before_young)
         gc.unfreeze()
-    if failed:
-        raise failed[0]
-    lanes[0].leave()

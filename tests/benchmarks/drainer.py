@@ -22,7 +22,7 @@ import msgspec
 
 from lambent import keys
 from lambent.features import shop_features
-from realtime.lanes import SWITCH_S
+from realtime.lanes import undisturbed
 from realtime.store import Store
 from realtime.worker import Worker
 from tests.benchmarks.wire import Command, Wire
@@ -123,7 +123,6 @@ class Drainer:
         self.span: tuple[list[bytes], list[bytes]] = [], []
         self.recorded: list[list[list[Command]]] = []
         self.done = Drained(0, 0, 0, 0)
-        sys.setswitchinterval(SWITCH_S)
 
     def drain(self) -> Drained:
         """Work until nothing is left."""
@@ -200,10 +199,11 @@ def main() -> None:
     url, span = sys.argv[1:]
     first, last = span.split("-")
     drainer = Drainer(url, range(int(first), int(last) + 1))
-    for line in sys.stdin:
-        commands = {"drain": drainer.drain, "record": drainer.record, "floor": drainer.floor}
-        sys.stdout.buffer.write(msgspec.json.encode(commands[line.strip()]()) + b"\n")
-        sys.stdout.flush()
+    commands = {"drain": drainer.drain, "record": drainer.record, "floor": drainer.floor}
+    with undisturbed():
+        for line in sys.stdin:
+            sys.stdout.buffer.write(msgspec.json.encode(commands[line.strip()]()) + b"\n")
+            sys.stdout.flush()
     drainer.lanes[0].leave()
 
 
