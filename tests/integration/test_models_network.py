@@ -54,6 +54,13 @@ def folder(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def int8(network: Any) -> bytes:
+    from models.export import to_litert
+
+    return to_litert(network, CALIBRATION, INT8)
+
+
 def random_sessions(sessions: int, longest: int, seed: int = 1) -> Sessions:
     rng = np.random.default_rng(seed)
     length = rng.integers(1, longest + 1, sessions)
@@ -175,17 +182,25 @@ def test_sessions_that_are_scored_together_are_scored_as_each_alone(folder: Path
 
 
 def test_int8_is_small_and_stays_as_near_to_float32_over_ten_thousand_steps_of_carried_state(
-    network: Any, folder: Path
+    int8: bytes, folder: Path
 ) -> None:
-    from models.export import to_litert
-
-    data = to_litert(network, CALIBRATION, INT8)
-    assert len(data) < 0.35 * (folder / GRAPH).stat().st_size
+    assert len(int8) < 0.35 * (folder / GRAPH).stat().st_size
     many = random_sessions(sessions=1, longest=10_000, seed=5)
-    one, other = Graph(data).sessions(many), Artifact(folder, FEATURES).sessions(many)
+    one, other = Graph(int8).sessions(many), Artifact(folder, FEATURES).sessions(many)
     far = np.abs(one - other).max(axis=1)
     assert 0 < far.mean() < 0.005 and far.max() < 0.05
     assert far[-1_000:].mean() < 1.2 * far[:1_000].mean()  # what is rounded away does not add up
+
+
+def test_a_row_in_int8_says_the_same_alone_and_among_others(int8: bytes) -> None:
+    graph = Graph(int8)
+    batch = random_batch(sessions=9, longest=1)
+    states = graph.start(batch.profile)
+    together = graph.step(states, batch.ids, batch.floats)
+    for row in range(9):
+        one = slice(row, row + 1)
+        for alone, among in zip(graph.step(states[one], batch.ids[one], batch.floats[one]), together, strict=True):
+            np.testing.assert_allclose(alone[0], among[row], atol=1e-6)
 
 
 @pytest.mark.parametrize("n", [1, 3, 64])
