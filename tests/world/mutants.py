@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lambent import keys
-from realtime import archive, batch, process, store, trim, users
+from realtime import archive, batch, predict, process, store, trim, users
 from realtime.archiver import Archiver
 from realtime.commit import Commit
 from realtime.partitions import Partitions
@@ -160,3 +160,14 @@ def an_archiver_does_not_look_again_after_an_error(patch: pytest.MonkeyPatch) ->
         return kept
 
     patch.setattr(Archiver, "_open", open_once)
+
+
+@mutant
+def nobody_gets_the_challenger(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(predict.Control, "picks", lambda self, user: self.newest)
+
+
+@mutant
+def what_a_shadow_has_seen_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    real = process.read_kept
+    patch.setattr(process, "read_kept", lambda values: real([None] * len(values)))

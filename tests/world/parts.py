@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from lambent import keys, oracle
 from lambent.calibration import Calibration
-from lambent.control import CalibrationEntry, PolicyEntry, RolloutEntry, encode_control
+from lambent.control import CalibrationEntry, ControlEntry, ModelEntry, PolicyEntry, RolloutEntry, encode_control
 from lambent.events import Event, Rejection, admit, encode_event
 from lambent.policy import Rule
 from lambent.records import encode_profiles
@@ -129,15 +130,19 @@ class Producer:
         parts: the world.
         visitors: make the events.
         left: how many are still to be made.
+        challenged: a challenger stands beside a champion from the start; else hardly any session would begin beside one.
     """
 
     parts: Parts
     visitors: Visitors
     left: int
+    challenged: bool = False
 
     def run(self) -> None:
         """Send all."""
         world, rng, store = self.parts.world, self.parts.world.rng, self.parts.store(mortal=False)
+        if self.challenged:
+            self._control(store, model_entry(1), self._challenge(model_entry(2)))
         while self.left > 0:
             self.visitors.at_ms = int(world.now_s() * 1000)
             count = min(rng.choice([1, 1, 2, 5]), self.left)
@@ -165,6 +170,16 @@ class Producer:
                 return
             self.parts.world.sleep(self.parts.world.rng.random())
 
+    def _challenge(self, challenger: ModelEntry) -> RolloutEntry:
+        rng = self.parts.world.rng
+        return RolloutEntry(challenger, rng.choice("abc"), rng.choice([0.3, 0.7, 1.0, 0.0]), rng.random() < 0.5)
+
+    def _control(self, store: Store, *entries: ControlEntry) -> None:
+        """Control entries for every partition, or for some if the store is gone meanwhile."""
+        with contextlib.suppress(*UNAVAILABLE):
+            for one in entries:
+                store.publish_control(one, self.parts.meta.partitions)
+
     def _odd(self, store: Store) -> None:
         """A control entry, an event in another's partition, or what is no event."""
         rng, partitions = self.parts.world.rng, self.parts.meta.partitions
@@ -174,10 +189,7 @@ class Producer:
             CalibrationEntry(rng.randrange(1, 6), Calibration((1 + rng.random(),) * 4, (0.1, 0, 0, 0)))
         )
         challenger = model_entry(rng.randrange(1, 6), rng.choice(["here", "here", "gone"]))
-        rollout = encode_control(
-            RolloutEntry(challenger, rng.choice("abc"), rng.choice([0.3, 0.7, 1.0, 0.0]), rng.random() < 0.5)
-        )
-        stop = encode_control(RolloutEntry())
+        rollout, stop = encode_control(self._challenge(challenger)), encode_control(RolloutEntry())
         controls = [model, model, model, rollout, rollout, stop, policy, correction, b"{"]
         odd = rng.choice([*((b"c", one) for one in controls), (b"e", b"{"), (b"?", b"")])
         try:

@@ -66,7 +66,7 @@ def _play(world: World, seed: int, events: int | None) -> Ended:
     tables = Tables(world, 2 * risk)
     parts = Parts(world, shop, tables, settings, meta, risk, rng.choice([0, 500, 3_000]), rng.choice([4, 32, 512]))
     visitors = Visitors(rng, 0, users=rng.choice([2, 5, 8]), copies=10)
-    producer = Producer(parts, visitors, events or rng.choice([10, 25, 50]))
+    producer = Producer(parts, visitors, events or rng.choice([10, 25, 50]), challenged=seed % 4 == 0)
     stop = Stop(world)
     with tables.instead(), ended(world):
         for n in range(rng.choice([1, 2, 3])):

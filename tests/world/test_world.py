@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lambent.errors import StoreError
 from tests.world.mutants import MUTANTS, Mutate
 from tests.world.run import Ended, play
 
@@ -15,6 +16,14 @@ MOST = 60
 def wrong(end: Ended) -> str:
     """What was found, with how to have it again."""
     return "\n".join([f"python -m tests.world {end.seed}", *end.words])
+
+
+def shows(seed: int) -> bool:
+    """Whether the oracle finds something, or cannot compare at all since a position has gone back."""
+    try:
+        return bool(play(seed).words)
+    except StoreError:
+        return True
 
 
 @pytest.mark.parametrize("first", range(0, 80, AT_ONCE))
@@ -39,4 +48,4 @@ def test_a_seed_decides_everything() -> None:
 @pytest.mark.parametrize("mutate", MUTANTS.values(), ids=MUTANTS)
 def test_a_mutant_shows_itself(mutate: Mutate, monkeypatch: pytest.MonkeyPatch) -> None:
     mutate(monkeypatch)
-    assert any(play(seed).words for seed in range(MOST))
+    assert any(map(shows, range(MOST)))
