@@ -128,6 +128,7 @@ class Processor:
         fresh = np.flatnonzero(~duplicates(known.recent, user, encoded["id"]))
         state = fold_state(self.features, known)
         controls = _controls(batch, events, user, len(users))
+        session_events = known.fixed["session"]["events"].copy()
         forgotten = _begin_anew(known, controls, batch)
         user, kept = user[fresh], encoded[fresh]
         names = list(users)
@@ -135,6 +136,10 @@ class Processor:
         said = self._fold(
             state, Runs(self.models, names, controls, known.fixed["model"], known.fixed["state"]), shadow, user, kept
         )
+        waits = forgotten & ~np.isin(
+            np.arange(len(users)), user[~kept["late"]]
+        )  # it was a late event, which begins none
+        known.fixed["session"]["events"][waits] = session_events[waits]
         outcome = Outcome(applied=len(fresh), late=int(kept["late"].sum()), duplicates=len(events) - len(fresh))
         remember(known, user, kept["id"], self._last(said, kept, user, known))
         records = write_users(self.features, known, state, self.tile_ms, floor_ms)
