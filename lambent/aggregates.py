@@ -28,6 +28,8 @@ MAX_RANK = 15
 """A register holds half a byte: enough for half a million."""
 RECALLED = 8
 """Entries of a last-N map."""
+AGES_H = (1, 4, 12, 24, 48, 96, 168, 336, 720)
+"""Knots of an age, in hours."""
 ACT_BITS, HASH_BITS = 2, 20
 """Of an entry. With 20 bits one product in 130,000 is taken for one of the eight that a user has seen."""
 Block = NDArray[Any]
@@ -42,7 +44,8 @@ class Where:
 
     Attributes:
         type: those of one type.
-        mark: ``opens``, those that open a session; ``late``, those that came too late for theirs.
+        mark: ``opens``, those that open a session; ``late``, those that came too late for theirs; ``returns``, those that
+            are the first of their session to be of the product which the user saw last before it.
         intent: those that are the first of their session to decide for it.
     """
 
@@ -113,7 +116,7 @@ class Rhythm(Count):
 class Latest(Aggregate):
     """Time of the newest event in seconds, 0 if there was none. The feature is 2^(−age / 7 d): 1 now, 0 never.
 
-    Of events that decide for their session it is the user's clock, so that it is never before the session's start.
+    Of events that decide for their session, or come back, it is the user's clock: it is never before the session's start.
     """
 
     group: ClassVar[str] = "latest"
@@ -208,7 +211,10 @@ class Recent(Aggregate):
     the last writer wins merges exactly.
 
     An entry is one number, so that the newest entry is the largest: minutes since 2000, then the act, then the hash. The
-    features are log(1 + entries whose last act was the first of ``acts``), and 2^(−age / 1 d) of the newest entry.
+    features are log(1 + entries whose last act was the first of ``acts``), and 2^(−age / 1 d) of the newest entry. Where
+    something can be taken out again, also how long the newest that is in has waited: one feature a knot of ``AGES_H``, which
+    is 1 at that age and falls to 0 at the knots beside it, linearly in the logarithm of the age (a linear spline, so that
+    whatever follows from an age is near a weighted sum).
 
     Attributes:
         acts: the event types that write, four at most; what the first one puts in (a cart), the others take out.
@@ -227,18 +233,32 @@ class Recent(Aggregate):
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """How many are in, and how new the newest entry is."""
-        return f"{self.name}_held", f"{self.name}_newest"
+        """How many are in, how new the newest entry is, and how old the newest that is in."""
+        ages = AGES_H if len(self.acts) > 1 else ()
+        return f"{self.name}_held", f"{self.name}_newest", *(f"{self.name}_age_{hours}h" for hours in ages)
+
+    def show(self, entries: Block, clock_ms: Clock) -> Block:
+        """[n, features] of entries [n, width]; see ``finalize``."""
+        inside = np.where((entries != 0) & (act_of(entries) == 0), entries, 0)
+        newest, newest_in = entries.max(axis=1), inside.max(axis=1)
+        held, age_ms = np.log1p((inside != 0).sum(axis=1)), np.maximum(clock_ms - time_of(newest), 0)
+        shown = np.column_stack([held, np.where(newest == 0, 0.0, np.exp2(-age_ms / DAY_MS))])
+        if len(self.acts) == 1:
+            return shown
+        ages = _splines(np.maximum(clock_ms - time_of(newest_in), MINUTE_MS) / HOUR_MS)
+        return np.concatenate([shown, np.where(newest_in[:, None] == 0, 0.0, ages)], axis=1)
 
     @staticmethod
     def finalize(block: Block, clock_ms: Clock, weight: Block, members: Members) -> Block:
-        entries = block.reshape(len(block), block.shape[1] // RECALLED, RECALLED)
-        held = np.log1p(((entries != 0) & (act_of(entries) == 0)).sum(axis=2))
-        newest = entries.max(axis=2)
-        age = np.maximum(clock_ms[:, None] - time_of(newest), 0)
-        return np.stack([held, np.where(newest == 0, 0.0, np.exp2(-age / DAY_MS))], axis=2).reshape(
-            len(block), block.shape[1] // RECALLED * 2
-        )
+        own = np.split(block, range(RECALLED, block.shape[1], RECALLED), axis=1)
+        shown = [one.show(part, clock_ms) for one, part in zip(members, own, strict=False) if isinstance(one, Recent)]
+        return np.concatenate([np.zeros((len(block), 0)), *shown], axis=1)
+
+
+def _splines(age_h: Block) -> Block:
+    """[n, knots] of ages [n] in hours."""
+    at = np.interp(np.log(age_h), np.log(AGES_H), np.arange(len(AGES_H)))
+    return np.maximum(1 - np.abs(at[:, None] - np.arange(len(AGES_H))), 0.0)
 
 
 def act_of(entries: Block) -> Block:

@@ -63,7 +63,7 @@ _U1, _I8, _F8, _BOOL = _array(types.uint8), _array(types.int64), _array(types.fl
 _U8, _U1_2 = _array(types.uint64), types.Array(types.uint8, 2, "C", readonly=False)
 _I8_2, _F8_2, _F4_2 = _array(types.int64, 2), _array(types.float64, 2), _array(types.float32, 2)
 _ROWS, _BYTES = types.int64[:, ::1], types.Array(types.uint8, 1, "C", readonly=True)
-_PROGRAM = types.Tuple((_I8_2, _I8, _F8, _I8, _I8_2, _I8_2, _I8, _I8_2, _I8, types.int64))
+_PROGRAM = types.Tuple((_I8_2, _I8, _F8, _I8, _I8_2, _I8_2, _I8, _I8_2, _I8, types.int64, types.int64, types.int64))
 _EVENTS = types.Tuple(
     (
         _I8,
@@ -78,9 +78,8 @@ _EVENTS = types.Tuple(
     )
 )
 _PROFILES = types.Tuple((_I8, _I8_2, _F8_2, _I8_2, _I8_2, _array(types.int8, 2), _I8_2, _I8_2))
-_SESSIONS = types.Tuple(
-    (_I8, _I8, _I8, _array(types.uint32), _array(types.uint16, 2), _array(types.uint64), _array(types.uint64))
-)
+_U4 = _array(types.uint32)
+_SESSIONS = types.Tuple((_I8, _I8, _I8, _U4, _array(types.uint16, 2), _U8, _U8, _U4, _U4))
 _TILES = types.Tuple((_I8, _I8, _I8, _I8, _PROFILES))
 _STEPS = types.Tuple((_BOOL, _array(types.int32, 2), _array(types.float32, 2), _array(types.uint32), _I8, _PROFILES))
 

@@ -7,9 +7,8 @@ hashed buckets take it modulo their size. A missing number is NaN here and NULL 
 from __future__ import annotations
 
 import hashlib
-import operator
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +32,8 @@ EVENT_DTYPE = np.dtype(
         ("product", "u4"),
         ("category", "u4"),
         ("brand", "u4"),
-        ("query", "u4"),
+        ("query_first", "u4"),
+        ("query_last", "u4"),
         ("price", "f8"),
         ("dwell_ms", "f8"),
         ("known", "f4", (KNOWN,)),  # what the catalogue knows of the product, then of the category; NaN: nothing
@@ -42,7 +42,11 @@ EVENT_DTYPE = np.dtype(
     ]
 )
 
-TEXT_FIELDS = ("device", "product", "category", "brand", "query")
+WORDS = {"query_first": 0, "query_last": -1}
+"""Text columns that are a word of the query, by its place: what is asked of a product often stands first or last. Words are what
+is between single spaces, since that is the same in every language."""
+
+TEXT_FIELDS = ("device", "product", "category", "brand", *WORDS)
 
 
 def text_hash(text: str | None) -> int:
@@ -74,11 +78,19 @@ def encode_events(events: Sequence[Event], ingest_ms: Sequence[int], taxonomy: T
     rows["id"] = [id_hash(event.id) for event in events]
     rows["type"] = [code[event.type] for event in events]
     for name in TEXT_FIELDS:
-        texts = map(operator.attrgetter(name), events)
+        texts = _texts(events, name)
         rows[name] = [0 if text is None else zlib.crc32(text.encode()) or 1 for text in texts]  # ``text_hash``
     rows["price"] = [nan if event.price is None else event.price for event in events]
     rows["dwell_ms"] = [nan if event.dwell_ms is None else event.dwell_ms for event in events]
     return rows
+
+
+def _texts(events: Sequence[Event], name: str) -> Iterator[str | None]:
+    """A text column of events."""
+    if name not in WORDS:
+        return (getattr(event, name) for event in events)
+    queries = (event.query for event in events)
+    return (None if query is None else query.split(" ")[WORDS[name]] for query in queries)
 
 
 def encoded_sql(taxonomy: Taxonomy) -> dict[str, str]:
@@ -87,12 +99,16 @@ def encoded_sql(taxonomy: Taxonomy) -> dict[str, str]:
     ``id`` is left out: batch knows duplicates by the whole id. ``opens`` and ``late`` are the fold's (``sessions``).
     """
     names = ", ".join(f"'{event_type.name}'" for event_type in taxonomy.types)
-    texts = {name: f"CASE WHEN {name} IS NULL THEN 0L ELSE greatest(crc32({name}), 1L) END" for name in TEXT_FIELDS}
+    words = {name: f"substring_index(query, ' ', {place or 1})" for name, place in WORDS.items()}
+    texts = {name: words.get(name, name) for name in TEXT_FIELDS}
+    hashes = {
+        name: f"CASE WHEN {text} IS NULL THEN 0L ELSE greatest(crc32({text}), 1L) END" for name, text in texts.items()
+    }
     return {
         "t_ms": "least(event_ms, ingest_ms)",
         "ingest_ms": "ingest_ms",
         "type": f"CAST(array_position(array({names}), type) - 1 AS INT)",
-        **texts,
+        **hashes,
         "price": "price",
         "dwell_ms": "CAST(dwell_ms AS DOUBLE)",
     }

@@ -36,19 +36,24 @@ from lambent.taxonomy import Taxonomy, shop
 HALF_LIVES_MS = {"1h": HOUR_MS, "1d": DAY_MS, "7d": WEEK_MS}
 
 # Hashed ids that the model embeds: encoded column and number of rows of its table (row 0: missing).
-EMBEDDED = {"category": 4_096, "brand": 2_048, "product": 8_192, "device": 16}
+EMBEDDED = {
+    "category": 4_096, "brand": 2_048, "product": 8_192, "device": 16, "query_first": 1_024, "query_last": 1_024,
+}  # fmt: skip
 
 # What the step asks of the user's history about the event at hand: the affinities by name. It asks every last-N map.
 LOOKUPS = ("category_1h", "category_7d", "brand_7d")
 
 OPENS = Where(mark="opens")
 LATE = Where(mark="late")
+RETURNS = Where(mark="returns")
+SEEN = "seen"
+"""The last-N map that says whether an event comes back to what the user saw last before the session."""
 PRICED = ("view", "purchase")
 RECENT = {
-    "seen": (("view",), "product"),
+    SEEN: (("view",), "product"),
     "cart": (("cart", "uncart", "purchase"), "product"),
     "favourites": (("favourite",), "product"),
-    "bought": (("purchase",), "product"),
+    "bought": (("purchase", "review"), "product"),
     "bought_categories": (("purchase",), "category"),
 }
 
@@ -63,16 +68,19 @@ def declare(taxonomy: Taxonomy) -> tuple[Aggregate, ...]:
         Count("events"),
         Count("sessions", OPENS),
         Count("late", LATE),
+        Count("returned_sessions", RETURNS),
         *(Count(f"{name}_count", Where(name)) for name in names),
         *(Count(f"{intent}_sessions", Where(intent=intent)) for intent in intents),
         *(Decayed(f"{name}_{h}", Where(name), ms) for name in names for h, ms in half_lives),
         *(Decayed(f"sessions_{h}", OPENS, ms) for h, ms in half_lives),
+        *(Decayed(f"returned_sessions_{h}", RETURNS, ms) for h, ms in half_lives),
         *(Decayed(f"{intent}_sessions_{h}", Where(intent=intent), ms) for intent in intents for h, ms in half_lives),
         *(Decayed(f"{name}_log_price_{h}", Where(name), ms, of="price") for name in priced for h, ms in half_lives),
         *(Decayed(f"{name}_unpriced_{h}", Where(name), ms, of="unpriced") for name in priced for h, ms in half_lives),
         *(Decayed(f"dwell_{h}", ALL, ms, of="dwell_ms") for h, ms in half_lives),
         *(Latest(f"{name}_latest_s", Where(name)) for name in names),
         Latest("session_latest_s", OPENS),
+        Latest("returned_session_s", RETURNS),
         *(Latest(f"{intent}_session_s", Where(intent=intent)) for intent in intents),
         Earliest("first_s"),
         *(Affinity(f"{by}_{h}", ALL, ms, by=by) for by in ("category", "brand") for h, ms in half_lives),
@@ -87,8 +95,11 @@ def declare(taxonomy: Taxonomy) -> tuple[Aggregate, ...]:
 
 
 def declare_ratios(taxonomy: Taxonomy) -> tuple[Ratio, ...]:
-    """What the model sees as a quotient: the share of sessions that led to each intent, and what the user looks at costs."""
+    """What the model sees as a quotient: the share of sessions that led to each intent, and of those that came back to what
+    the user saw last before; and what the user looks at costs.
+    """
     return (
+        *(Ratio(f"returned_share_{h}", f"returned_sessions_{h}", f"sessions_{h}") for h in HALF_LIVES_MS),
         *(
             Ratio(f"{i}_share_{h}", f"{i}_sessions_{h}", f"sessions_{h}")
             for i in taxonomy.intents[1:]
@@ -130,7 +141,8 @@ class FeatureSet:
             "gap_log_s", "elapsed_log_s", "hour_sin", "hour_cos", "weekday_sin", "weekday_cos",
             "price_log", "price_missing", "price_relative", "dwell_log_s", "dwell_missing",
             "events_log", *(f"{t.name}_log" for t in self.taxonomy.types),
-            "product_repeated", "category_repeated", *(f"{a.name}_affinity" for a in self.lookups),
+            "product_repeated", "category_repeated", "product_is_last", "product_is_before_last", "product_returned_to",
+            *(f"{a.name}_affinity" for a in self.lookups),
             *(f"{a.name}_{what}" for a in self.recent for what in ("in", "recency")),
             *(f"{kind}_{what}" for kind in KINDS for what in ("unknown", *VALUES)),
         )  # fmt: skip
@@ -150,9 +162,15 @@ class FeatureSet:
 
 
 def _check_memory(aggregates: tuple[Aggregate, ...]) -> None:
-    """Whether an event is the first of its session to decide is read off the profile: see ``kernel``."""
+    """Whether an event is the first of its session to decide, or to come back, is read off the profile: see ``monoid``."""
     remembered = {a.where for a in aggregates if isinstance(a, Latest)}
+    sees = any(isinstance(a, Recent) and a.name == SEEN for a in aggregates)
     for one in aggregates:
+        if one.where == RETURNS and not (sees and {OPENS, RETURNS} <= remembered):
+            raise SettingsError(
+                f"The aggregate {one.name} counts returns to a product, which the profile does not remember.",
+                f"Declare a Latest of sessions that open, one of Where(mark='returns') and a Recent named {SEEN} as well.",
+            )
         if one.where.intent and not {OPENS, Where(intent=one.where.intent)} <= remembered:
             raise SettingsError(
                 f"The aggregate {one.name} counts the sessions with {one.where.intent}, which the profile does not remember.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lambent.aggregates import Affinity, Aggregate, Decayed, Earliest, Latest, Recent, Rhythm
 from lambent.facts import Fact
-from lambent.features import FeatureSet
+from lambent.features import RETURNS, FeatureSet
 from lambent.taxonomy import Taxonomy
 
 GROUPS = {
@@ -14,7 +14,7 @@ GROUPS = {
     "prices": "prices",
     "tastes": "categories and brands",
     "rhythm": "hours and weekdays",
-    "products": "cart, favourites, products seen",
+    "products": "cart, favourites, products seen, and returns to them",
     "facts": "what is told of the user",
 }
 """By name: what the group is, in words."""
@@ -32,6 +32,8 @@ def _group_of(one: Aggregate, taxonomy: Taxonomy) -> str:
     for kind, name in kinds.items():
         if isinstance(one, kind):
             return name
+    if one.where == RETURNS:
+        return "products"
     if isinstance(one, Decayed) and one.of in ("price", "unpriced"):
         return "prices"
     decisive = {kind.name for kind in taxonomy.types if kind.intent}

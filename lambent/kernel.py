@@ -15,12 +15,22 @@ from lambent.aggregates import ACT_BITS, DAY_MS, HASH_BITS, MINUTE_MS, WEEK_MS
 from lambent.catalogue import KINDS, VALUES
 from lambent.encoding import TEXT_FIELDS
 from lambent.events import MIN_EVENT_MS
-from lambent.monoid import add_event, clear, copy, decayed_at, decides_first, merge, recalled
+from lambent.monoid import (
+    PRODUCT,
+    add_event,
+    clear,
+    comes_back,
+    copy,
+    decayed_at,
+    decides_first,
+    merge,
+    recalled,
+)
 from lambent.profile import LEAST_WEIGHT
 from lambent.sessions import GAP_MS, HORIZON_MS, NEVER_MS
 from lambent.views import Array, Events, Profiles, Program, Sessions, Steps, Tiles
 
-PRODUCT, CATEGORY = TEXT_FIELDS.index("product"), TEXT_FIELDS.index("category")
+CATEGORY = TEXT_FIELDS.index("category")
 RECENCY_HALF_LIFE_MS = DAY_MS
 """Of what a step sees of an entry of a last-N map."""
 
@@ -45,9 +55,9 @@ def fold_profiles(program: Program, user: Array, events: Events, expired: Array,
         if expired[i]:
             clear(profiles, user[i])
         decides = decides_first(program, profiles, profiles, user[i], events, i)
-        add_event(
-            program, profiles, user[i], events, i, decides, max(profiles.clock_ms[user[i]], events.t_ms[i]), scratch
-        )
+        returns = comes_back(program, profiles, profiles, user[i], events, i)
+        clock_ms = max(profiles.clock_ms[user[i]], events.t_ms[i])
+        add_event(program, profiles, user[i], events, i, decides, returns, clock_ms, scratch)
 
 
 @njit
@@ -84,17 +94,22 @@ def fold_steps(
                 clear(tile, u)
                 ended += 1
             tiles.start_ms[u] = start_ms
+        returns = comes_back(program, base, tile, u, events, i)
         if not events.late[i]:
             last_ms, products, categories = sessions.last_ms[u], sessions.products[u], sessions.categories[u]
+            product, product_before = sessions.product[u], sessions.product_before[u]
             steps.starts[i] = _enter(sessions, u, events, i)
-            _show(program, sessions, u, events, i, last_ms, products, categories, base, tile, steps)
+            _show(
+                program, sessions, u, events, i, last_ms, products, categories, product, product_before, returns, base, tile,
+                steps,
+            )  # fmt: skip
             if steps.starts[i]:
                 copy(base, u, steps.profile, began)
                 merge(program, steps.profile, began, tile, u, scratch)
                 steps.profile_ms[began] = sessions.clock_ms[u]
                 began += 1
         decides = decides_first(program, base, tile, u, events, i)
-        add_event(program, tile, u, events, i, decides, sessions.clock_ms[u], scratch)
+        add_event(program, tile, u, events, i, decides, returns, sessions.clock_ms[u], scratch)
     return began, ended
 
 
@@ -117,11 +132,15 @@ def _enter(sessions: Sessions, u: int, events: Events, i: int) -> bool:
         sessions.start_ms[u], sessions.last_ms[u], sessions.events[u] = t_ms, 0, 0
         sessions.types[u, :] = 0
         sessions.products[u], sessions.categories[u] = 0, 0
+        sessions.product[u], sessions.product_before[u] = 0, 0
     sessions.clock_ms[u] = max(sessions.clock_ms[u], t_ms)
     sessions.last_ms[u] = max(sessions.last_ms[u], t_ms)
     sessions.events[u] += 1
     sessions.types[u, kind] = min(sessions.types[u, kind], 65_534) + 1
-    sessions.products[u] |= _bit(events.texts[PRODUCT][i])
+    product = events.texts[PRODUCT][i]
+    if product != 0 and product != sessions.product[u]:
+        sessions.product[u], sessions.product_before[u] = product, sessions.product[u]
+    sessions.products[u] |= _bit(product)
     sessions.categories[u] |= _bit(events.texts[CATEGORY][i])
     return starts
 
@@ -142,6 +161,9 @@ def _show(
     last_ms: int,
     products: int,
     categories: int,
+    product: int,
+    product_before: int,
+    returns: bool,
     base: Profiles,
     tile: Profiles,
     steps: Steps,
@@ -185,7 +207,11 @@ def _show(
     at += sessions.types.shape[1]
     row[at] = count > 1 and (products & _bit(events.texts[PRODUCT][i])) != 0
     row[at + 1] = count > 1 and (categories & _bit(events.texts[CATEGORY][i])) != 0
-    at += 2
+    text = events.texts[PRODUCT][i]
+    row[at + 2] = count > 1 and text != 0 and text == product
+    row[at + 3] = count > 1 and text != 0 and text == product_before
+    row[at + 4] = returns
+    at += 5
     for k in range(len(program.lookups)):
         column, text, buckets = program.lookups[k, 0], events.texts[program.lookups[k, 1]][i], program.lookups[k, 2]
         if text != 0:

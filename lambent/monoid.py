@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from lambent.aggregates import ACT_BITS, HASH_BITS, MAX_RANK, MINUTE_MS, RECALLED, SECOND_MS
+from lambent.encoding import TEXT_FIELDS
 from lambent.events import MIN_EVENT_MS
 from lambent.sessions import NEVER_MS
 from lambent.views import Array, Events, Profiles, Program
@@ -19,16 +20,18 @@ NEVER_SEEN = np.iinfo(np.int64).max
 """Identity of the earliest time."""
 COUNT, DECAYED, LATEST, EARLIEST, REGISTER, RECENT = range(6)
 """Kinds of operation: the blocks of a profile, in their order (``profile.KINDS``)."""
-ANY_MARK, OPENS, LATE, DECIDES = range(4)
+ANY_MARK, OPENS, LATE, DECIDES, RETURNS = range(5)
 ONE, PRICE, DWELL, UNPRICED = range(4)
 """What an event is worth: 1, log(1 + x) of one of its numbers, or 1 where it has no price."""
 HASH = (1 << HASH_BITS) - 1
+PRODUCT = TEXT_FIELDS.index("product")
 
 
 @njit
 def add_event(
-    program: Program, profiles: Profiles, u: int, events: Events, i: int, decides: bool, clock_ms: int, scratch: Array
-) -> None:
+    program: Program, profiles: Profiles, u: int, events: Events, i: int, decides: bool, returns: bool, clock_ms: int,
+    scratch: Array,
+) -> None:  # fmt: skip
     """Add one event to one profile; ``clock_ms`` is the user's clock, the event included."""
     t_ms = events.t_ms[i]
     _move_clock(program, profiles, u, t_ms, scratch)
@@ -42,7 +45,10 @@ def add_event(
     for k in range(program.first[kind], program.first[kind + 1]):
         mark = program.operations[k, 2]
         if mark != ANY_MARK and not (
-            (mark == OPENS and opens) or (mark == LATE and late) or (mark == DECIDES and decides)
+            (mark == OPENS and opens)
+            or (mark == LATE and late)
+            or (mark == DECIDES and decides)
+            or (mark == RETURNS and returns)
         ):
             continue
         column, text = program.operations[k, 1], np.int64(0)
@@ -58,7 +64,7 @@ def add_event(
         if program.operations[k, 0] == COUNT:
             profiles.count[u, column] += 1
         elif program.operations[k, 0] == LATEST:
-            at_ms = clock_ms if program.operations[k, 2] == DECIDES else t_ms
+            at_ms = clock_ms if mark in (DECIDES, RETURNS) else t_ms
             profiles.latest[u, column] = max(profiles.latest[u, column], at_ms // SECOND_MS)
         elif program.operations[k, 0] == EARLIEST:
             profiles.earliest[u, column] = min(profiles.earliest[u, column], t_ms // SECOND_MS)
@@ -86,6 +92,33 @@ def decides_first(program: Program, base: Profiles, tile: Profiles, u: int, even
     decided_s = max(base.latest[u, column], tile.latest[u, column])
     opened_s = max(base.latest[u, program.opened], tile.latest[u, program.opened])
     return events.opens[i] or decided_s == 0 or decided_s < opened_s
+
+
+@njit
+def comes_back(program: Program, base: Profiles, tile: Profiles, u: int, events: Events, i: int) -> bool:
+    """Whether an event is of the product that the user saw last before the session, and the first of the session to be so.
+
+    That is read off the last-N map of what was seen. A session that has come back left the user's clock, as one that decided.
+    """
+    text = np.int64(events.texts[PRODUCT][i])
+    if program.seen < 0 or program.opened < 0 or program.returned < 0 or text == 0 or events.late[i]:
+        return False
+    opened_s = max(base.latest[u, program.opened], tile.latest[u, program.opened])
+    returned_s = max(base.latest[u, program.returned], tile.latest[u, program.returned])
+    if returned_s != 0 and returned_s >= opened_s and not events.opens[i]:
+        return False
+    opened_ms = events.t_ms[i] if events.opens[i] else opened_s * SECOND_MS
+    opened = (opened_ms - MIN_EVENT_MS) // MINUTE_MS
+    own = recalled(base.recent, tile.recent, u, program.seen, text)
+    minute = own >> (HASH_BITS + ACT_BITS)
+    if own == 0 or minute >= opened:
+        return False
+    for k in range(program.seen, program.seen + RECALLED):
+        for entry in (base.recent[u, k], tile.recent[u, k]):
+            between = minute < entry >> (HASH_BITS + ACT_BITS) < opened
+            if between and recalled(base.recent, tile.recent, u, program.seen, entry & HASH) == entry:
+                return False
+    return True
 
 
 @njit

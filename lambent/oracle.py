@@ -13,17 +13,18 @@ import numpy as np
 
 from lambent.aggregates import Affinity, Aggregate, Decayed, Distinct, Earliest, Latest, Recent, Rhythm
 from lambent.catalogue import KINDS, VALUES
-from lambent.encoding import text_hash
+from lambent.encoding import WORDS, text_hash
 from lambent.events import MIN_EVENT_MS, Event
 from lambent.facts import Choice, Fact
-from lambent.features import EMBEDDED, FeatureSet
+from lambent.features import EMBEDDED, SEEN, FeatureSet
 from lambent.profile import Profiles
 from lambent.sessions import GAP_MS, HORIZON_MS
 
 
 class Seen(NamedTuple):
-    """An event, its t in ms, whether it opens a session, whether it is late, the user's clock with it, and the intent for
-    which it decides the session as the first; empty: it does not.
+    """An event, its t in ms, whether it opens a session, whether it is late, the user's clock with it, the intent for which it
+    decides the session as the first (empty: it does not), and whether it is the first of it to come back to what the user saw
+    last before.
     """
 
     event: Event
@@ -32,6 +33,7 @@ class Seen(NamedTuple):
     late: bool
     clock_ms: int
     decides: str
+    returns: bool
 
 
 Told = Mapping[str, Any]
@@ -61,6 +63,8 @@ def marks(features: FeatureSet, log: Iterable[tuple[Event, int]]) -> Iterator[tu
     intent_of = {one.name: one.intent for one in features.taxonomy.types}
     clock_ms: int | None = None
     decided: set[str] = set()
+    viewed: dict[int, int] = {}
+    opened_ms, returned = 0, False
     for event, ingest_ms in log:
         t_ms = min(event.event_ms, ingest_ms)
         silent = clock_ms is not None and t_ms > clock_ms + HORIZON_MS
@@ -68,11 +72,31 @@ def marks(features: FeatureSet, log: Iterable[tuple[Event, int]]) -> Iterator[tu
         late = clock_ms is not None and t_ms < clock_ms - GAP_MS
         clock_ms = t_ms if clock_ms is None else max(clock_ms, t_ms)
         if opens:
-            decided = set()
+            decided, opened_ms, returned = set(), t_ms, False
+        if silent:
+            viewed = {}
         intent = intent_of[event.type] or ""
         decides = "" if late or intent in decided else intent
         decided.add(decides)
-        yield Seen(event, t_ms, opens, late, clock_ms, decides), silent
+        returns = not late and not returned and _comes_back(features, event.product, opened_ms, viewed)
+        returned |= returns
+        one = Seen(event, t_ms, opens, late, clock_ms, decides, returns)
+        for seen in (a for a in features.recent if a.name == SEEN and _counts(a, one)):
+            viewed |= {key: max(entry, viewed.get(key, 0)) for key, entry in _entries(seen, [one]).items()}
+        yield one, silent
+
+
+def _comes_back(features: FeatureSet, product: str | None, opened_ms: int, viewed: dict[int, int]) -> bool:
+    """Whether a product's last view came before the session, and none of another product later before it, by the minute, as far
+    as the map of what was seen goes back.
+    """
+    remembers = {a.where.mark for a in features.profile.aggregates if isinstance(a, Latest)}
+    if product is None or not viewed or not {"opens", "returns"} <= remembers:
+        return False
+    newest = sorted(viewed.values(), reverse=True)[: Recent.width]
+    minutes = [entry // 2**22 for entry in newest if entry // 2**22 < (opened_ms - MIN_EVENT_MS) // 60_000]
+    own = [entry // 2**22 for entry in newest if entry % 2**20 == _key(product)]
+    return bool(own and minutes) and own[0] == max(minutes)
 
 
 def profile(features: FeatureSet, seen: list[Seen], told: Told | None = None) -> Profiles:
@@ -107,6 +131,7 @@ def _counts(aggregate: Aggregate, one: Seen) -> bool:
         and (where.intent == "" or one.decides == where.intent)
         and (where.mark != "opens" or one.opens)
         and (where.mark != "late" or one.late)
+        and (where.mark != "returns" or one.returns)
     )
 
 
@@ -124,7 +149,10 @@ def _value(aggregate: Aggregate, seen: list[Seen], clock_ms: int) -> float | Seq
         return [*entries, *[0] * aggregate.width][: aggregate.width]
     if isinstance(aggregate, Decayed):
         return math.fsum(_worth(aggregate, one.event) * _weight(aggregate, one.t_ms, clock_ms) for one in counted)
-    times_s = [(one.clock_ms if aggregate.where.intent else one.t_ms) // 1_000 for one in counted]
+    times_s = [
+        (one.clock_ms if aggregate.where.intent or aggregate.where.mark == "returns" else one.t_ms) // 1_000
+        for one in counted
+    ]
     if isinstance(aggregate, Earliest):
         return min(times_s, default=int(np.iinfo(np.int64).max))
     if isinstance(aggregate, Latest):
@@ -218,9 +246,16 @@ def ids(features: FeatureSet, event: Event) -> list[int]:
     """The ids of one step, in the order of ``FeatureSet.step_ids``: the type, then a row of each table of embeddings."""
     rows = [features.taxonomy.type_code[event.type]]
     for name, size in EMBEDDED.items():
-        text = getattr(event, name)
+        text = word(event.query, name) if name in WORDS else getattr(event, name)
         rows.append(0 if text is None else 1 + text_hash(text) % (size - 1))
     return rows
+
+
+def word(query: str | None, name: str) -> str | None:
+    """The first or the last word of a query."""
+    if query is None:
+        return None
+    return query.partition(" ")[0] if name == "query_first" else query.rpartition(" ")[2]
 
 
 def _known(event: Event, known: Known) -> dict[str, float]:
@@ -235,6 +270,8 @@ def _known(event: Event, known: Known) -> dict[str, float]:
 def _numbers(features: FeatureSet, seen: list[Seen], session: list[Seen]) -> dict[str, float]:
     event, t_ms, clock_ms = seen[-1].event, seen[-1].t_ms, seen[-1].clock_ms
     before = session[:-1]
+    products = [one.event.product for one in before if one.event.product is not None]
+    others = [product for product in products if product != products[-1]]
     hour, day = 2 * math.pi * (t_ms / 86_400_000 % 1), 2 * math.pi * (t_ms / 604_800_000 % 1)
     found = {
         "gap_log_s": math.log1p(max(t_ms - max((one.t_ms for one in before), default=t_ms), 0) / 1000),
@@ -245,6 +282,9 @@ def _numbers(features: FeatureSet, seen: list[Seen], session: list[Seen]) -> dic
         "price_relative": _price_relative(features, event, seen), "events_log": math.log1p(len(session)),
         "product_repeated": _repeated(event.product, [one.event.product for one in before]),
         "category_repeated": _repeated(event.category, [one.event.category for one in before]),
+        "product_is_last": float(event.product is not None and event.product in products[-1:]),
+        "product_is_before_last": float(event.product is not None and event.product in others[-1:]),
+        "product_returned_to": float(seen[-1].returns),
     }  # fmt: skip
     for kind in features.taxonomy.types:
         found[f"{kind.name}_log"] = math.log1p(sum(one.event.type == kind.name for one in session))

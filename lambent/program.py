@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from lambent import monoid
 from lambent.aggregates import REGISTERS, Affinity, Aggregate, Decayed, Distinct, Latest, Recent, Rhythm, Where
 from lambent.encoding import TEXT_FIELDS
-from lambent.features import EMBEDDED, OPENS, FeatureSet
+from lambent.features import EMBEDDED, OPENS, RETURNS, SEEN, FeatureSet
 from lambent.profile import KINDS, Layout
 from lambent.views import Arrays, Program
 
-MARK = {"": monoid.ANY_MARK, "opens": monoid.OPENS, "late": monoid.LATE}
+MARK = {"": monoid.ANY_MARK, "opens": monoid.OPENS, "late": monoid.LATE, "returns": monoid.RETURNS}
 WORTH = {"": monoid.ONE, "price": monoid.PRICE, "dwell_ms": monoid.DWELL, "unpriced": monoid.UNPRICED}
 
 
@@ -44,6 +44,8 @@ def compile_features(features: FeatureSet) -> Arrays:
         embedded=_table(embedded, 2),
         decided=np.array([remembers.get(Where(intent=one.intent or "?"), -1) for one in types], np.int64),
         opened=remembers.get(OPENS, -1),
+        seen=layout.column.get(SEEN, -1),
+        returned=remembers.get(RETURNS, -1),
     )
     return tuple(program)
 

@@ -34,5 +34,7 @@ def session_dtype(taxonomy: Taxonomy) -> np.dtype[np.void]:
             ("types", "u2", (len(taxonomy.types),)),  # events by type, saturating
             ("products", "u8"),  # bit (hash mod 64) of each product seen
             ("categories", "u8"),
+            ("product", "u4"),  # hash of the newest product …
+            ("product_before", "u4"),  # … and of the newest one that is another
         ]
     )

@@ -27,6 +27,8 @@ class Program(NamedTuple):
         embedded: [embedded texts, 2] the text, and the rows of its table.
         decided: [types] latest column of the last session that led to the type's intent; -1: it decides nothing.
         opened: that of the last session's opening, or -1.
+        seen: first column of the last-N map of the products that were seen, or -1.
+        returned: latest column of the last session that came back to what was seen last before it, or -1.
     """
 
     operations: Array
@@ -39,6 +41,8 @@ class Program(NamedTuple):
     embedded: Array
     decided: Array
     opened: int
+    seen: int
+    returned: int
 
 
 class Events(NamedTuple):
@@ -78,6 +82,8 @@ class Sessions(NamedTuple):
     types: Array
     products: Array
     categories: Array
+    product: Array
+    product_before: Array
 
 
 class Tiles(NamedTuple):

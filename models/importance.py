@@ -27,7 +27,7 @@ Array = NDArray[Any]
 
 STEP_GROUPS = {
     "event": "the event's type",
-    "ids": "its category, brand, product, device",
+    "ids": "its category, brand, product, device, words of a query",
     "time": "time, and since the event before",
     "price": "price and dwell",
     "memory": "what the visitor did with this product and category before",
@@ -37,7 +37,8 @@ STEP_GROUPS = {
 """Groups of what a step sees besides the profile: by name, in words."""
 _ENDS = {
     "time": ("log_s", "_sin", "_cos"),
-    "memory": ("_affinity", "_in", "_recency"),
+    "memory": ("_affinity", "_in", "_recency", "_returned_to"),
+    "session": ("_repeated", "_is_last", "_is_before_last"),
     "price": ("price_log", "price_missing", "price_relative", "dwell_log_s", "dwell_missing"),
 }
 
@@ -70,7 +71,7 @@ def input_groups(features: FeatureSet) -> dict[str, Inputs]:
 def _step_group(feature: str, features: FeatureSet) -> str:
     if feature in _ENDS["price"]:
         return "price"
-    if feature.startswith(("product_", "category_")) and not feature.endswith(("_repeated", *_ENDS["memory"])):
+    if feature.startswith(("product_", "category_")) and not feature.endswith((*_ENDS["session"], *_ENDS["memory"])):
         return "catalogue"
     if feature.endswith(_ENDS["memory"]):
         return "memory"

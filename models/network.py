@@ -1,7 +1,7 @@
 """The network: a profile becomes a state, and each event moves the state and says the intent.
 
     h_0      = tanh(V · normal(profile))
-    x_t      = [onehot(type_t), E_category[…], E_brand[…], E_device[…], normal(floats_t)]
+    x_t      = [onehot(type_t), E_category[…], E_brand[…], E_device[…], E_query[…], normal(floats_t)]
     h_t      = GRU(x_t, h_{t-1})
     logits_t = U · relu(W · [h_t, x_t])
 
@@ -24,7 +24,7 @@ from lambent.features import EMBEDDED, FeatureSet
 from lambent.records import STATE_WIDTH
 from models.recurrence import Recurrence
 
-EMBEDDING_WIDTHS = {"category": 4, "brand": 2, "device": 2}
+EMBEDDING_WIDTHS = {"category": 4, "brand": 2, "device": 2, "query_first": 4, "query_last": 4}
 """Floats an id becomes. Measured on simulated shops, wider tables (8, 6) validate no better, and a table of products
 (4) no better either, at three times the size: what a product means for this visitor is in the floats already
 (repeated, affinity, price)."""

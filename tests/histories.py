@@ -29,6 +29,7 @@ _step_ms = st.one_of(
 _drafts = st.tuples(
     st.sampled_from(USERS),
     st.sampled_from([event_type.name for event_type in shop().types]),
+    st.sampled_from([None, "", "kettle", "best kettle", " größe  b "]),
     _step_ms,
     st.integers(0, 3_000),
     _product,
@@ -45,14 +46,14 @@ def logs(draw: st.DrawFn, max_events: int = 40) -> list[tuple[Event, int]]:
     """A log in its own order: (event, ingest_ms); about one event in seven is a copy of an earlier one."""
     log: list[tuple[Event, int]] = []
     event_ms = ingest_ms = START_MS
-    for number, (user, kind, step, wait, product, category, brand, price, dwell, copy) in enumerate(
+    for number, (user, kind, query, step, wait, product, category, brand, price, dwell, copy) in enumerate(
         draw(st.lists(_drafts, max_size=max_events))
     ):
         event_ms += step
         ingest_ms = max(ingest_ms + wait, event_ms - 1_000)
         event = Event(
             user=user, type=kind, event_ms=event_ms, id=f"e{number}", product=product, category=category,
-            brand=brand, price=price, dwell_ms=dwell,
+            brand=brand, price=price, query=query, dwell_ms=dwell,
         )  # fmt: skip
         log.append((log[-copy - 1][0] if copy < min(3, len(log)) else event, ingest_ms))
     return log

@@ -38,7 +38,11 @@ def _seen(where: aggregates.Where) -> str:
     if where.intent:
         return f"sessions that led to `{where.intent}`"
     if where.mark:
-        return {"opens": "sessions opened", "late": "late events"}[where.mark]
+        return {
+            "opens": "sessions opened",
+            "late": "late events",
+            "returns": "sessions that came back to what was seen last before them",
+        }[where.mark]
     return f"events of type `{where.type}`" if where.type else "events"
 
 
@@ -63,6 +67,8 @@ STEP = {
     **{f"{kind}_popularity_log": f"events with the {kind} by anybody, decayed, half-life 7 d" for kind in catalogue.KINDS},
     "events_log": "events of the session so far",
     "product_repeated": "1 where the session has seen the product", "category_repeated": "1 where it has seen the category",
+    "product_is_last": "1 where it is the session's newest product", "product_is_before_last": "1 where it is the one before that",
+    "product_returned_to": "1 where it is the product that was seen last before the session, and no event of the session was yet",
 }  # fmt: skip
 
 

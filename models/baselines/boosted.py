@@ -20,7 +20,10 @@ from models.scored import Predict
 Array = NDArray[Any]
 
 LEAVES = (4, 8)
-IDS = (("type", "device"), ("type", "device", "category", "brand", "product"))
+IDS = (
+    ("type", "device", "query_first", "query_last"),
+    ("type", "device", "query_first", "query_last", "category", "brand", "product"),
+)
 """Ids that are taken for categories."""
 TUNED_ON = 15_000
 """Sessions that the choice is made on."""

@@ -134,6 +134,8 @@ class Records:
 
 def _session(features: FeatureSet, session: Sequence[Seen]) -> dict[str, Any]:
     """The running session's fields, said slowly."""
+    products = [one.event.product for one in session if one.event.product is not None]
+    others = [product for product in products if product != products[-1]]
     types = [sum(one.event.type == kind.name for one in session) for kind in features.taxonomy.types]
     return {
         "start_ms": session[0].t_ms if session else 0,
@@ -142,6 +144,8 @@ def _session(features: FeatureSet, session: Sequence[Seen]) -> dict[str, Any]:
         "types": [min(count, 65_535) for count in types],
         "products": _bits([one.event.product for one in session]),
         "categories": _bits([one.event.category for one in session]),
+        "product": text_hash(products[-1]) if products else 0,
+        "product_before": text_hash(others[-1]) if others else 0,
     }
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from lambent import keys, oracle
-from lambent.encoding import text_hash
 from lambent.events import Event
 from lambent.features import FeatureSet
 from lambent.settings import Settings
@@ -116,8 +115,7 @@ def slow_row(session: dict[str, Any], times_ms: list[int], features: FeatureSet)
         [e for e in events[n + 1 :] if e.type in ("purchase", "consult", "review")] for n in range(len(events))
     ]
     labels = [taxonomy.intents.index(later[0].type if later else "browse") for later in following]
-    products = [1 + text_hash(e.product) % 8_191 for e in events]
-    return session | {"split": split, "held_out": held_out, "labels": labels, "products": products}
+    return session | {"split": split, "held_out": held_out, "labels": labels}
 
 
 def test_the_table_is_the_slow_definitions(spark: SparkSession, settings: Settings) -> None:
@@ -158,8 +156,7 @@ def same_row(row: dict[str, Any], slow: dict[str, Any], features: FeatureSet) ->
     length = len(slow["events"])
     ids = np.array(row["ids"]).reshape(length, len(features.step_ids))
     assert row["length"] == length
-    assert ids[:, 0].tolist() == [features.taxonomy.type_code[event.type] for event in slow["events"]]
-    assert ids[:, features.step_ids.index("product")].tolist() == slow["products"]
+    assert ids.tolist() == [oracle.ids(features, event) for event in slow["events"]]
     assert len(row["floats"]) == length * len(features.step_floats)
     np.testing.assert_allclose(row["profile"], slow["profile"], rtol=1e-5, atol=1e-6)
 

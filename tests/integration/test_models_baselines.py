@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lambent.errors import UsageError
+from lambent.features import EMBEDDED
 from lambent.settings import load_settings
 from models import dataset
 from models.baselines import DEAR, boosted, cheap, dear, lstm
@@ -27,7 +28,7 @@ def planted(sessions: int, seed: int) -> Sessions:
     rng = np.random.default_rng(seed)
     length = rng.integers(1, 9, sessions)
     steps = int(length.sum())
-    rows = [len(FEATURES.taxonomy.types), 4_096, 2_048, 8_192, 16]
+    rows = [len(FEATURES.taxonomy.types), *EMBEDDED.values()]
     ids = np.stack([rng.integers(0, n, steps) for n in rows], axis=1).astype(np.int32)
     floats = rng.normal(0, 1, (steps, len(FEATURES.step_floats))).astype(np.float32)
     chance = 1 / (1 + np.exp(-3 * floats[:, FEATURES.step_floats.index("view_log")]))

@@ -12,6 +12,7 @@ import pytest
 
 from lambent.calibration import Calibration
 from lambent.errors import ModelError
+from lambent.features import EMBEDDED
 from lambent.manifest import GRAPH, read_calibration, read_taxonomy
 from lambent.records import STATE_WIDTH
 from models.artifact import Artifact, Graph, copy_artifact, digest, read_description
@@ -66,7 +67,7 @@ def random_sessions(sessions: int, longest: int, seed: int = 1) -> Sessions:
     length = rng.integers(1, longest + 1, sessions)
     length[0] = longest
     events = int(length.sum())
-    rows = [len(FEATURES.taxonomy.types), 4_096, 2_048, 8_192, 16]
+    rows = [len(FEATURES.taxonomy.types), *EMBEDDED.values()]
     ids = np.stack([rng.integers(0, n, events) for n in rows], axis=-1).astype(np.int32)
     floats = rng.normal(0, 1, (events, WIDTHS[2])).astype(np.float32)
     profile = rng.normal(0, 1, (sessions, WIDTHS[0])).astype(np.float32)

@@ -21,15 +21,16 @@ TOLD = {"age_band": "25-34", "gender": "male", "member_since_ms": 1_600_000_000_
 
 
 def rich_history() -> list[tuple[Event, int]]:
-    """A history of one user in which every aggregate sees something: all types, all fields, sessions, a late event."""
+    """A history of one user in which every aggregate sees something: all types, all fields, sessions, returns, a late event."""
     log, event_ms = [], 1_700_000_000_000
     for n in range(200):
         gap = 97 if n >= 100 else 24 * 60 + 97
         event_ms += (gap if n % 10 == 0 else 1) * MINUTE_MS
         late_ms = 45 * MINUTE_MS if n % 50 == 49 else 0
         kind = FEATURES.taxonomy.types[n % len(FEATURES.taxonomy.types)].name
+        product = (n - 1) // 8 * 8 if n % 10 == 0 else n  # a session begins where the one before looked last
         event = Event(
-            user=USERS[0], type=kind, event_ms=event_ms - late_ms, id=str(n), product=f"p{n}", category=f"c{n}",
+            user=USERS[0], type=kind, event_ms=event_ms - late_ms, id=str(n), product=f"p{product}", category=f"c{n}",
             brand=f"b{n}", price=None if n % 3 == 0 else 1.0 + n, dwell_ms=1_000 + n,
         )  # fmt: skip
         log.append((event, event_ms))

@@ -14,7 +14,7 @@ from lambent import compiled, oracle
 from lambent.aggregates import Latest
 from lambent.encoding import Events, encode_events
 from lambent.events import Event
-from lambent.features import FeatureSet, shop_features
+from lambent.features import SEEN, FeatureSet, shop_features
 from lambent.fold import FoldState, fold, fold_profiles, merge, program_of
 from lambent.law import differs
 from lambent.profile import Layout, Profiles
@@ -163,7 +163,8 @@ def alone(features: FeatureSet, event: Events) -> Profiles:
 
 @pytest.mark.parametrize("aggregate", FEATURES.profile.aggregates, ids=lambda a: a.name)
 def test_every_aggregate_is_a_commutative_monoid(aggregate: object) -> None:
-    remembers = (a for a in FEATURES.profile.aggregates if isinstance(a, Latest) and a is not aggregate)
+    needed = (a for a in FEATURES.profile.aggregates if isinstance(a, Latest) or a.name == SEEN)
+    remembers = (a for a in needed if a is not aggregate)
     features = FeatureSet(FEATURES.taxonomy, (aggregate, *remembers))  # type: ignore[arg-type]
     layout = features.profile
     events = encode_events(

@@ -10,6 +10,7 @@ from lambent.encoding import encode_events, text_hash
 from lambent.events import Event
 from lambent.features import shop_features
 from lambent.fold import FoldState, fold
+from lambent.sessions import GAP_MS
 from lambent.training import session_rows, session_spans
 from tests.histories import START_MS, USERS, logs
 
@@ -89,6 +90,7 @@ def test_what_a_step_sees_is_what_the_oracle_says(
         np.array([USERS.index(e.user) for e, _ in log], np.int64),
         events,
     )
+    assert steps.ids.tolist() == [oracle.ids(FEATURES, log[i][0]) for i in steps.event]
     found = {
         log[i][0].id: (starts, row) for i, starts, row in zip(steps.event, steps.starts, steps.floats, strict=True)
     }
@@ -104,13 +106,15 @@ _acts = st.tuples(
     st.sampled_from(["view", "view", "view", "cart", "uncart", "purchase"]),
     st.integers(0, 11),
     st.sampled_from([0, 0, 0, 400_000]),
+    st.sampled_from([40_000, 40_000, 40_000, GAP_MS + 1]),
 )
 
 
 @given(st.lists(_acts, min_size=25, max_size=60))
 def test_what_a_step_sees_does_not_depend_on_tiles_however_much_the_maps_forget(
-    acts: list[tuple[str, int, int]],
+    acts: list[tuple[str, int, int, int]],
 ) -> None:
+    times_ms = START_MS + np.cumsum([wait_ms for *_, wait_ms in acts])
     log = [
         (
             Event(
@@ -118,7 +122,7 @@ def test_what_a_step_sees_does_not_depend_on_tiles_however_much_the_maps_forget(
             ),
             at_ms,
         )
-        for at_ms, (kind, product, delay_ms) in zip(range(START_MS, 2 * START_MS, 40_000), acts, strict=False)
+        for at_ms, (kind, product, delay_ms, _) in zip(times_ms.tolist(), acts, strict=True)
     ]
     events = encode_events([e for e, _ in log], [at for _, at in log], FEATURES.taxonomy)
     user = np.zeros(len(log), np.int64)
@@ -128,3 +132,20 @@ def test_what_a_step_sees_does_not_depend_on_tiles_however_much_the_maps_forget(
     for _, _, numbers in oracle.steps(FEATURES, log)[-1:]:
         expected = [numbers.get(name, 0.0) for name in FEATURES.step_floats]
         np.testing.assert_allclose(at_once.floats[-1], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_session_comes_back_once_to_what_was_seen_last_before_it() -> None:
+    views = [("a", 0), ("b", 90_000), ("a", GAP_MS + 90_001), ("b", 60_000), ("b", 60_000), ("c", 60_000)]
+    views += [("c", GAP_MS + 1), ("c", GAP_MS + 1), ("b", 60_000), ("x", GAP_MS + 1)]
+    times_ms = np.cumsum([START_MS, *(wait_ms for _, wait_ms in views[1:])]).tolist()
+    log = [
+        (Event(user=USERS[0], type="view", event_ms=ms, id=str(n), product=product), ms)
+        for n, ((product, _), ms) in enumerate(zip(views, times_ms, strict=True))
+    ]
+    rows = session_rows(
+        FEATURES, np.zeros(len(log), np.int64), encode_events(*zip(*log, strict=True), FEATURES.taxonomy)
+    )
+    returned = rows.floats[:, FEATURES.step_floats.index("product_returned_to")]
+    assert returned.tolist() == [0, 0, 0, 1, 0, 0, 1, 1, 0, 0]
+    share = rows.profile[:, FEATURES.profile.feature_names.index("returned_share_7d")]
+    np.testing.assert_allclose(share, [0, 0, 1 / 2, 2 / 3, 3 / 4], atol=0.01)
