@@ -14,7 +14,7 @@ GROUPS = {
     "prices": "prices",
     "tastes": "categories and brands",
     "rhythm": "hours and weekdays",
-    "products": "cart, favourites, products seen, and returns to them",
+    "products": "cart, favourites, products seen",
     "facts": "what is told of the user",
 }
 """By name: what the group is, in words."""
