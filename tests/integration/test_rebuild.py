@@ -483,7 +483,8 @@ def test_while_a_partition_is_held_nothing_of_it_is_trimmed(rig: Rig) -> None:
     rig.drain(worker(rig))
     Fence(rig.store).hold(range(PARTITIONS))
     archive(rig)
-    assert sum(rig.store.call("XLEN", keys.events(p)) for p in range(PARTITIONS)) == 30
+    there = rig.store.read(dict.fromkeys(range(PARTITIONS), ids.START), 1_000)
+    assert sum(kind == b"e" for own in there.values() for _, kind, _ in own) == 30  # beside them there may be markers
     assert rig.store.call("KEYS", "trimmed:*") == []
     make(rig)
     rig.check()
