@@ -94,17 +94,18 @@ def pack(layout: Layout, profiles: Profiles, *, double: bool) -> list[bytes]:
     """
     packed = []
     for start in range(0, len(profiles), AT_ONCE):
-        data, ends = pack_joined(layout, profiles[start : start + AT_ONCE], double=double)
+        rows = np.arange(start, min(start + AT_ONCE, len(profiles)))
+        data, ends = pack_joined(layout, profiles, rows, double=double)
         joined, stops = data.tobytes(), ends.tolist()
         packed += [joined[begin:end] for begin, end in zip([0, *stops[:-1]], stops, strict=True)]
     return packed
 
 
-def pack_joined(layout: Layout, profiles: Profiles, *, double: bool) -> tuple[Bytes, Rows]:
-    """The same one after the other, and [n] where each ends."""
+def pack_joined(layout: Layout, profiles: Profiles, rows: Rows, *, double: bool) -> tuple[Bytes, Rows]:
+    """Those of some rows [n], one after the other, and [n] where each ends."""
     row = _row(layout, double)
-    data, ends = np.empty(len(profiles) * row.most_bytes, np.uint8), np.empty(len(profiles), np.int64)
-    compiled.pack_profiles(row.parts, row.order, double, profile_blocks(profiles), data, ends)
+    data, ends = np.empty(len(rows) * row.most_bytes, np.uint8), np.empty(len(rows), np.int64)
+    compiled.pack_profiles(row.parts, row.order, double, profile_blocks(profiles), rows, data, ends)
     return data[: ends[-1] if len(ends) else 0], ends
 
 
@@ -116,14 +117,22 @@ def unpack(layout: Layout, packed: Sequence[bytes], *, double: bool) -> Profiles
     """
     ends = np.cumsum([len(one) for one in packed], dtype=np.int64)
     begins = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
-    return unpack_joined(layout, np.frombuffer(b"".join(packed), np.uint8), begins, ends, double=double)
+    profiles = np.empty(len(ends), layout.dtype)
+    data = np.frombuffer(b"".join(packed), np.uint8)
+    unpack_joined(layout, data, begins, ends, profiles, np.arange(len(ends)), double=double)
+    return profiles
 
 
-def unpack_joined(layout: Layout, data: Bytes, begins: Rows, ends: Rows, *, double: bool) -> Profiles:
-    """The same where they lie among other bytes: [n] where each begins and ends."""
-    profiles, row = np.empty(len(ends), layout.dtype), _row(layout, double)
-    bad = compiled.unpack_profiles(row.parts, row.order, double, data, begins, ends, profile_blocks(profiles))
+def unpack_joined(
+    layout: Layout, data: Bytes, begins: Rows, ends: Rows, profiles: Profiles, rows: Rows, *, double: bool
+) -> None:
+    """The same where they lie among other bytes, [n] where each begins and ends, into some rows [n] of ``profiles``.
+
+    Raises:
+        DataError: a packed profile is not of this layout.
+    """
+    row = _row(layout, double)
+    bad = compiled.unpack_profiles(row.parts, row.order, double, data, begins, ends, rows, profile_blocks(profiles))
     if bad < len(ends):
         size = int(ends[bad] - begins[bad])
         raise DataError(f"A packed profile of {size} bytes is longer or shorter than its bitmap says.")
-    return profiles

@@ -18,11 +18,35 @@ from typing import Any
 import numba
 from numba import njit, types
 
-from lambent import aggregates, catalogue, encoding, events, kernel, monoid, packing, record_packing, sessions, views
+from lambent import (
+    aggregates,
+    catalogue,
+    encoding,
+    events,
+    kernel,
+    last_packing,
+    monoid,
+    packing,
+    record_packing,
+    sessions,
+    views,
+)
 from lambent.encoding import TEXT_FIELDS
 from lambent.views import Arrays
 
-_MODULES = (kernel, monoid, packing, record_packing, views, sessions, encoding, aggregates, catalogue, events)
+_MODULES = (
+    kernel,
+    monoid,
+    packing,
+    last_packing,
+    record_packing,
+    views,
+    sessions,
+    encoding,
+    aggregates,
+    catalogue,
+    events,
+)
 
 
 def cache_folder() -> Path:
@@ -71,6 +95,9 @@ _EVENTS = types.Tuple(
         _U1,
         _BOOL,
         _BOOL,
+        _BOOL,
+        _BOOL,
+        _I8,
         _F8,
         _F8,
         _F4_2,
@@ -80,14 +107,14 @@ _EVENTS = types.Tuple(
 _PROFILES = types.Tuple((_I8, _I8_2, _F8_2, _I8_2, _I8_2, _array(types.int8, 2), _I8_2, _I8_2))
 _U4 = _array(types.uint32)
 _SESSIONS = types.Tuple((_I8, _I8, _I8, _U4, _array(types.uint16, 2), _U8, _U8, _U4, _U4))
-_TILES = types.Tuple((_I8, _I8, _I8, _I8, _PROFILES))
+_TILES = types.Tuple((_I8, _I8, _I8, _I8, _I8, _I8, _PROFILES))
 _STEPS = types.Tuple((_BOOL, _array(types.int32, 2), _array(types.float32, 2), _array(types.uint32), _I8, _PROFILES))
 
 
-@compiled(types.void(_I8, _I8, _I8, _BOOL, _BOOL, _BOOL))
-def mark(clock_ms: Any, user: Any, t_ms: Any, opens: Any, late: Any, expired: Any) -> None:
+@compiled(types.void(_I8, _I8, _I8, _BOOL, _BOOL, _I8, _BOOL))
+def mark(clock_ms: Any, user: Any, t_ms: Any, opens: Any, late: Any, clocks_ms: Any, expired: Any) -> None:
     """``kernel.mark``."""
-    kernel.mark(clock_ms, user, t_ms, opens, late, expired)
+    kernel.mark(clock_ms, user, t_ms, opens, late, clocks_ms, expired)
 
 
 @compiled(types.void(_PROGRAM, _I8, _EVENTS, _BOOL, _PROFILES))
@@ -115,24 +142,29 @@ def fold_steps(
     return kernel.fold_steps(
         views.Program(*program), user, views.Events(*events), expired, tile_ms,
         views.Sessions(*sessions), views.Profiles(*base), views.Profiles(*tile),
-        views.Tiles(tiles[0], tiles[1], tiles[2], tiles[3], views.Profiles(*tiles[4])),
+        views.Tiles(tiles[0], tiles[1], tiles[2], tiles[3], tiles[4], tiles[5], views.Profiles(*tiles[6])),
         views.Steps(steps[0], steps[1], steps[2], steps[3], steps[4], views.Profiles(*steps[5])),
     )  # fmt: skip
 
 
-@compiled(types.void(_ROWS, _I8, types.boolean, _PROFILES, types.uint8[::1], types.int64[::1]), nogil=True)
-def pack_profiles(parts: Any, order: Any, double: bool, profiles: Arrays, packed: Any, ends: Any) -> None:
+@compiled(types.void(_ROWS, _I8, types.boolean, _PROFILES, _I8, types.uint8[::1], types.int64[::1]), nogil=True)
+def pack_profiles(parts: Any, order: Any, double: bool, profiles: Arrays, rows: Any, packed: Any, ends: Any) -> None:
     """``packing.pack_profiles``."""
-    packing.pack_profiles(parts, order, double, views.Profiles(*profiles), packed, ends)
+    packing.pack_profiles(parts, order, double, views.Profiles(*profiles), rows, packed, ends)
 
 
-@compiled(types.int64(_ROWS, _I8, types.boolean, _BYTES, _I8, _I8, _PROFILES), nogil=True)
-def unpack_profiles(parts: Any, order: Any, double: bool, packed: Any, begins: Any, ends: Any, profiles: Arrays) -> int:
+@compiled(types.int64(_ROWS, _I8, types.boolean, _BYTES, _I8, _I8, _I8, _PROFILES), nogil=True)
+def unpack_profiles(
+    parts: Any, order: Any, double: bool, packed: Any, begins: Any, ends: Any, rows: Any, profiles: Arrays
+) -> int:
     """``packing.unpack_profiles``."""
-    return packing.unpack_profiles(parts, order, double, packed, begins, ends, views.Profiles(*profiles))
+    return packing.unpack_profiles(parts, order, double, packed, begins, ends, rows, views.Profiles(*profiles))
 
 
 _RECORDS = (_BYTES, _I8, _I8)
+_TEXTS = types.UniTuple(_array(types.uint32), len(TEXT_FIELDS))
+_LAST = types.Tuple((_I8, _I8, _U1, _BOOL, _BOOL, _BOOL, _BOOL, _F8, _F8, _TEXTS, _array(types.uint16, 2)))
+_PACKED_TILES = types.UniTuple(_I8, 5)
 
 
 @compiled(types.int64(*_RECORDS, _I8, _I8, _I8, _I8))
@@ -141,28 +173,42 @@ def count_parts(packed: Any, begins: Any, ends: Any, sizes: Any, ids: Any, last:
     return record_packing.count_parts(packed, begins, ends, sizes, ids, last, tiles)
 
 
-@compiled(types.void(*_RECORDS, _I8, _I8, _U1_2, _U1_2, _U1_2, _I8, _I8, _I8, _I8))
+@compiled(types.int64(*_RECORDS, _I8, _I8, _I8, types.int64, types.int64, _U1_2, _U8, _LAST, _PACKED_TILES))
 def take_apart(
-    packed: Any, begins: Any, ends: Any, counts_of_ids: Any, counts_of_last: Any, fixed: Any, ids: Any, last: Any,
-    tile_user: Any, tile_start_ms: Any, tile_begins: Any, tile_ends: Any,
-) -> None:  # fmt: skip
+    packed: Any, begins: Any, ends: Any, counts_of_ids: Any, counts_of_last: Any, counts_of_tiles: Any, kinds: int,
+    sparse: int, fixed: Any, ids: Any, last: Arrays, tiles: Arrays,
+) -> int:  # fmt: skip
     """``record_packing.take_apart``."""
-    record_packing.take_apart(
-        packed, begins, ends, counts_of_ids, counts_of_last, fixed, ids, last, tile_user, tile_start_ms, tile_begins,
-        tile_ends,
+    return record_packing.take_apart(
+        packed, begins, ends, counts_of_ids, counts_of_last, counts_of_tiles, kinds, sparse, fixed, ids,
+        views.Last(*last), views.PackedTiles(*tiles),
     )  # fmt: skip
 
 
-@compiled(types.void(_BYTES, _U1_2, _U1_2, _I8, _U1_2, _I8, _I8, _I8, types.uint8[::1], _I8, types.uint8[::1], _I8))
+@compiled(
+    types.void(_BYTES, types.int64, _U1_2, _U8, _I8, _LAST, _I8, _PACKED_TILES, types.uint8[::1], types.uint8[::1], _I8)
+)
 def put_together(
-    head: Any, fixed: Any, ids: Any, counts_of_ids: Any, last: Any, counts_of_last: Any, tile_user: Any,
-    tile_start_ms: Any, tile_bytes: Any, tile_ends: Any, packed: Any, ends: Any,
+    head: Any, sparse: int, fixed: Any, ids: Any, counts_of_ids: Any, last: Arrays, counts_of_last: Any, tiles: Arrays,
+    tile_bytes: Any, packed: Any, ends: Any,
 ) -> None:  # fmt: skip
     """``record_packing.put_together``."""
     record_packing.put_together(
-        head, fixed, ids, counts_of_ids, last, counts_of_last, tile_user, tile_start_ms, tile_bytes, tile_ends, packed,
-        ends,
+        head, sparse, fixed, ids, counts_of_ids, views.Last(*last), counts_of_last, views.PackedTiles(*tiles),
+        tile_bytes, packed, ends,
     )  # fmt: skip
+
+
+@compiled(types.void(_I8, _I8, _I8, _BOOL))
+def find_listed(user: Any, events: Any, counts_of_last: Any, listed: Any) -> None:
+    """``record_packing.find_listed``."""
+    record_packing.find_listed(user, events, counts_of_last, listed)
+
+
+@compiled(types.void(_PROGRAM, _LAST, _I8, _I8, _I8, _PROFILES))
+def fold_last(program: Arrays, last: Arrays, begins: Any, ends: Any, rows: Any, profiles: Arrays) -> None:
+    """``last_packing.fold_last``."""
+    last_packing.fold_last(views.Program(*program), views.Last(*last), begins, ends, rows, views.Profiles(*profiles))
 
 
 @compiled(types.void(_U8, _I8, _I8, _U8, _BOOL))

@@ -36,24 +36,26 @@ class FoldState:
         base: [n] the batch profile merged with the finished tiles since its cut-off.
         tile: [n] the aggregates of the running tile.
         tile_start_ms: [n] where the running tile starts on the ingest clock.
+        tile_events: [n] how many events it has seen.
         reset_ms: [n] ingest time of the last event that came after a silence beyond the horizon; 0: none.
             What happened before it counts no more.
-        finished: tiles that ended: (user, start in ms, one profile).
+        finished: tiles that ended: (user, start in ms, events, one profile).
     """
 
     sessions: Sessions
     base: Profiles
     tile: Profiles
     tile_start_ms: Rows
+    tile_events: Rows
     reset_ms: Rows
-    finished: list[tuple[int, int, Profiles]] = dataclasses.field(default_factory=list)
+    finished: list[tuple[int, int, int, Profiles]] = dataclasses.field(default_factory=list)
 
     @classmethod
     def identity(cls, features: FeatureSet, users: int) -> FoldState:
         """Users of whom nothing is known."""
-        zeros = np.zeros(users, np.int64)
+        start_ms, events, reset_ms = np.zeros((3, users), np.int64)
         profiles = features.profile.identity(users)
-        return cls(np.zeros(users, features.session_dtype), profiles, profiles.copy(), zeros, zeros.copy())
+        return cls(np.zeros(users, features.session_dtype), profiles, profiles.copy(), start_ms, events, reset_ms)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +102,7 @@ def fold(
         features: the feature set.
         state: of n users.
         user: [m] index of each event's user.
-        events: [m] each user's events in the log's order, without duplicates; ``opens`` and ``late`` are set here.
+        events: [m] each user's events in the log's order, without duplicates; their marks are set here.
         tile_ms: tile width on the ingest clock; 0 means one tile for all.
         told: what was told of the users besides, for histories as a whole: a session is shown the facts of when the log took
             its first event, instead of the profile's.
@@ -114,14 +116,15 @@ def fold(
     tiles = np.empty(m, layout.dtype)
     starts, ids = np.zeros(m, bool), np.zeros((m, len(features.step_ids)), np.int32)
     floats, count = np.zeros((m, len(features.step_floats)), np.float32), np.zeros(m, np.uint32)
-    profile_ms, (ended_user, ended_start_ms) = np.zeros(len(sessions), np.int64), np.zeros((2, len(tiles)), np.int64)
+    profile_ms, ended_tiles = np.zeros(len(sessions), np.int64), np.zeros((3, len(tiles)), np.int64)
     began, ended = compiled.fold_steps(
         program_of(features), user, event_columns(events), expired, tile_ms, session_fields(state.sessions),
         profile_blocks(state.base), profile_blocks(state.tile),
-        (state.tile_start_ms, state.reset_ms, ended_user, ended_start_ms, profile_blocks(tiles)),
+        (state.tile_start_ms, state.tile_events, state.reset_ms, *ended_tiles, profile_blocks(tiles)),
         (starts, ids, floats, count, profile_ms, profile_blocks(sessions)),
     )  # fmt: skip
-    state.finished += [(int(ended_user[k]), int(ended_start_ms[k]), tiles[k : k + 1].copy()) for k in range(ended)]
+    ended_tiles = ended_tiles[:, :ended].T.tolist()
+    state.finished += [(*one, tiles[k : k + 1].copy()) for k, one in enumerate(ended_tiles)]
     if told is not None:
         first = np.flatnonzero(starts)
         sessions["fact"][:began] = told.as_of(user[first], events["ingest_ms"][first])
@@ -156,7 +159,7 @@ def merge_into(features: FeatureSet, profiles: Profiles, to: Rows, other: Profil
 
 
 def mark(clock_ms: Rows, user: Rows, events: Events) -> NDArray[np.bool_]:
-    """Set ``opens`` and ``late``, in place.
+    """Set ``opens``, ``late`` and ``clock_ms``, in place.
 
     Args:
         clock_ms: [users] their clocks before the events; ``NEVER_MS`` where there is none.
@@ -167,7 +170,7 @@ def mark(clock_ms: Rows, user: Rows, events: Events) -> NDArray[np.bool_]:
         [n] true where the user was silent for longer than the horizon and starts from the identity.
     """
     expired = np.zeros(len(events), bool)
-    compiled.mark(clock_ms.copy(), user, events["t_ms"], events["opens"], events["late"], expired)
+    compiled.mark(clock_ms.copy(), user, events["t_ms"], events["opens"], events["late"], events["clock_ms"], expired)
     return expired
 
 

@@ -36,15 +36,17 @@ RECENCY_HALF_LIFE_MS = DAY_MS
 
 
 @njit
-def mark(clock_ms: Array, user: Array, t_ms: Array, opens: Array, late: Array, expired: Array) -> None:
-    """Set the marks of each user's events in turn; ``clock_ms`` [users] moves on with them."""
+def mark(
+    clock_ms: Array, user: Array, t_ms: Array, opens: Array, late: Array, clocks_ms: Array, expired: Array
+) -> None:
+    """Set the marks of each user's events in turn, and the clock after each; ``clock_ms`` [users] moves on with them."""
     for i in range(len(user)):
         t, clock = t_ms[i], clock_ms[user[i]]
         known = clock != NEVER_MS
         opens[i] = not known or t > clock + GAP_MS
         late[i] = known and t < clock - GAP_MS
         expired[i] = known and t > clock + HORIZON_MS
-        clock_ms[user[i]] = max(t, clock)
+        clock_ms[user[i]] = clocks_ms[i] = max(t, clock)
 
 
 @njit
@@ -84,16 +86,18 @@ def fold_steps(
         if expired[i]:
             clear(base, u)
             clear(tile, u)
+            tiles.events[u] = 0
             tiles.reset_ms[u] = events.ingest_ms[i]
         start_ms = events.ingest_ms[i] // tile_ms * tile_ms if tile_ms else 0
         if tiles.start_ms[u] != start_ms:
             if tile.clock_ms[u] != NEVER_MS:
                 tiles.ended_user[ended], tiles.ended_start_ms[ended] = u, tiles.start_ms[u]
+                tiles.ended_events[ended] = tiles.events[u]
                 copy(tile, u, tiles.ended, ended)
                 merge(program, base, u, tile, u, scratch)
                 clear(tile, u)
                 ended += 1
-            tiles.start_ms[u] = start_ms
+            tiles.start_ms[u], tiles.events[u] = start_ms, 0
         returns = comes_back(program, base, tile, u, events, i)
         if not events.late[i]:
             last_ms, products, categories = sessions.last_ms[u], sessions.products[u], sessions.categories[u]
@@ -109,7 +113,9 @@ def fold_steps(
                 steps.profile_ms[began] = sessions.clock_ms[u]
                 began += 1
         decides = decides_first(program, base, tile, u, events, i)
-        add_event(program, tile, u, events, i, decides, returns, sessions.clock_ms[u], scratch)
+        events.decides[i], events.returns[i] = decides, returns
+        tiles.events[u] += 1
+        add_event(program, tile, u, events, i, decides, returns, events.clock_ms[i], scratch)
     return began, ended
 
 

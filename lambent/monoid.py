@@ -38,12 +38,26 @@ def add_event(
     age_ms = t_ms - profiles.clock_ms[u]
     for h in range(len(scratch)):
         scratch[h] = 2.0 ** (age_ms / program.half_life_ms[h]) if age_ms else 1.0
-    # Read once: to hand all columns to another function for each operation costs more than the operation.
+    # Read once: to hand all columns to another function for each operation, or to take them out of their tuple, costs more
+    # than the operation.
     kind, opens, late, price, dwell_ms = (
         events.type[i], events.opens[i], events.late[i], events.price[i], events.dwell_ms[i],
     )  # fmt: skip
-    for k in range(program.first[kind], program.first[kind + 1]):
-        mark = program.operations[k, 2]
+    of, unpriced = events.texts, math.isnan(price)
+    texts = (
+        np.int64(of[0][i]), np.int64(of[1][i]), np.int64(of[2][i]), np.int64(of[3][i]), np.int64(of[4][i]), np.int64(of[5][i])
+    )  # fmt: skip
+    worth = (  # in the order of ONE, PRICE, DWELL, UNPRICED
+        1.0,
+        0.0 if unpriced else math.log1p(price),
+        0.0 if math.isnan(dwell_ms) else math.log1p(dwell_ms),
+        1.0 if unpriced else 0.0,
+    )
+    operations, first, last = program.operations, program.first[kind], program.first[kind + 1]
+    count, latest, earliest, register = profiles.count, profiles.latest, profiles.earliest, profiles.register
+    recent, decayed = profiles.recent, profiles.decayed
+    for k in range(first, last):
+        mark = operations[k, 2]
         if mark != ANY_MARK and not (
             (mark == OPENS and opens)
             or (mark == LATE and late)
@@ -51,33 +65,31 @@ def add_event(
             or (mark == RETURNS and returns)
         ):
             continue
-        column, text = program.operations[k, 1], np.int64(0)
-        if program.operations[k, 5] >= 0:
-            text = np.int64(events.texts[program.operations[k, 5]][i])
+        column, text = operations[k, 1], np.int64(0)
+        if operations[k, 5] >= 0:
+            text = texts[operations[k, 5]]
             if text == 0:
                 continue
-        buckets, bucket_ms = program.operations[k, 6], program.operations[k, 7]
+        buckets, bucket_ms = operations[k, 6], operations[k, 7]
         if bucket_ms > 0:
             column += (t_ms // bucket_ms) % buckets
         elif buckets > 0:
             column += text % buckets
-        if program.operations[k, 0] == COUNT:
-            profiles.count[u, column] += 1
-        elif program.operations[k, 0] == LATEST:
+        if operations[k, 0] == COUNT:
+            count[u, column] += 1
+        elif operations[k, 0] == LATEST:
             at_ms = clock_ms if mark in (DECIDES, RETURNS) else t_ms
-            profiles.latest[u, column] = max(profiles.latest[u, column], at_ms // SECOND_MS)
-        elif program.operations[k, 0] == EARLIEST:
-            profiles.earliest[u, column] = min(profiles.earliest[u, column], t_ms // SECOND_MS)
-        elif program.operations[k, 0] == REGISTER:
-            profiles.register[u, column] = max(profiles.register[u, column], _rank(text // buckets))
-        elif program.operations[k, 0] == RECENT:
+            latest[u, column] = max(latest[u, column], at_ms // SECOND_MS)
+        elif operations[k, 0] == EARLIEST:
+            earliest[u, column] = min(earliest[u, column], t_ms // SECOND_MS)
+        elif operations[k, 0] == REGISTER:
+            register[u, column] = max(register[u, column], _rank(text // buckets))
+        elif operations[k, 0] == RECENT:
             minute = (t_ms - MIN_EVENT_MS) // MINUTE_MS
-            entry = (minute << ACT_BITS | program.operations[k, 4]) << HASH_BITS | (text & HASH)
-            _recall(profiles.recent, u, column, entry)
+            entry = (minute << ACT_BITS | operations[k, 4]) << HASH_BITS | (text & HASH)
+            _recall(recent, u, column, entry)
         else:
-            profiles.decayed[u, column] += (
-                _worth(program.operations[k, 4], price, dwell_ms) * scratch[program.operations[k, 3]]
-            )
+            decayed[u, column] += worth[operations[k, 4]] * scratch[operations[k, 3]]
 
 
 @njit
@@ -119,18 +131,6 @@ def comes_back(program: Program, base: Profiles, tile: Profiles, u: int, events:
             if between and recalled(base.recent, tile.recent, u, program.seen, entry & HASH) == entry:
                 return False
     return True
-
-
-@njit
-def _worth(what: int, price: float, dwell_ms: float) -> float:
-    if what == ONE:
-        worth = 1.0
-    elif what == UNPRICED:
-        worth = 1.0 if math.isnan(price) else 0.0
-    else:
-        value = price if what == PRICE else dwell_ms
-        worth = 0.0 if math.isnan(value) else math.log1p(value)
-    return worth
 
 
 @njit

@@ -34,16 +34,18 @@ PLANE_BYTES = REGISTERS // 8
 
 
 @njit
-def pack_profiles(parts: Array, order: Array, double: bool, profiles: Profiles, packed: Array, ends: Array) -> None:
-    """Pack n profiles one after the other into ``packed``, which is large enough.
+def pack_profiles(
+    parts: Array, order: Array, double: bool, profiles: Profiles, rows: Array, packed: Array, ends: Array
+) -> None:
+    """Pack some profiles one after the other into ``packed``, which is large enough.
 
     Args:
         parts: see above.
         order: [decayed] columns in the order of their codes.
         double: decayed values as float64, else in 3 bytes.
-        profiles: [n].
+        profiles: of which to pack those that rows [n] names.
         packed: bytes.
-        ends: [n] is set to where each profile ends.
+        ends: [n] is set to where each of them ends.
     """
     bitmap_bytes = (len(parts) + 7) // 8
     which_bytes = (bitmap_bytes + 7) // 8
@@ -51,7 +53,8 @@ def pack_profiles(parts: Array, order: Array, double: bool, profiles: Profiles, 
     body = np.zeros(8 * len(parts), np.uint8)
     codes = np.zeros(_width(profiles), np.int64)
     at = 0
-    for u in range(len(ends)):
+    for i in range(len(rows)):
+        u = rows[i]
         _read(order, double, profiles, u, codes)
         put(packed, at, profiles.clock_ms[u], CLOCK_BYTES)
         which = at + CLOCK_BYTES
@@ -74,20 +77,20 @@ def pack_profiles(parts: Array, order: Array, double: bool, profiles: Profiles, 
                 at += 1
         packed[at : at + filled] = body[:filled]
         at += filled
-        ends[u] = at
+        ends[i] = at
 
 
 @njit
 def unpack_profiles(
-    parts: Array, order: Array, double: bool, packed: Array, begins: Array, ends: Array, profiles: Profiles
+    parts: Array, order: Array, double: bool, packed: Array, begins: Array, ends: Array, rows: Array, profiles: Profiles
 ) -> int:
-    """Unpack n profiles; all of ``profiles`` is set.
+    """Unpack n profiles.
 
     Args:
         parts, order, double: as for ``pack_profiles``.
         packed: bytes.
         begins, ends: [n] where each one lies in them.
-        profiles: [n].
+        profiles: of which those that rows [n] names are set.
 
     Returns:
         The first whose length is not what its bitmap says; n: there is none.
@@ -100,10 +103,10 @@ def unpack_profiles(
     float4, float8 = bits4.view(np.float32), bits8.view(np.float64)
     counts = profiles.count.shape[1]
     others = counts + len(order)
-    for u in range(len(ends)):
-        at, end = begins[u], ends[u]
+    for i in range(len(rows)):
+        u, at, end = rows[i], begins[i], ends[i]
         if at + CLOCK_BYTES + which_bytes > end:
-            return u
+            return i
         profiles.clock_ms[u] = get(packed, at, CLOCK_BYTES)
         which = at + CLOCK_BYTES
         at = which + which_bytes
@@ -111,7 +114,7 @@ def unpack_profiles(
             bitmap[b] = 0
             if packed[which + (b >> 3)] & (0x80 >> (b & 7)):
                 if at >= end:
-                    return u
+                    return i
                 bitmap[b] = packed[at]
                 at += 1
         codes[:] = 0
@@ -123,7 +126,7 @@ def unpack_profiles(
             if marks[k]:
                 column, size = parts[k, 0], parts[k, 2]
                 if at + size > end:
-                    return u
+                    return i
                 value = get(packed, at, size)
                 at += size
                 if column < counts:  # most of what is there is a count or decayed: it is written at once
@@ -137,7 +140,7 @@ def unpack_profiles(
                     bits4[0] = (value << CUT_BITS) + ORIGIN
                     profiles.decayed[u, order[column - counts]] = float4[0]
         if at != end:
-            return u
+            return i
         _write(codes, others, profiles, u)
     return len(ends)
 

@@ -1,6 +1,5 @@
-"""Live records as bytes, compiled: many at once are taken apart into columns, and put together again. ``records`` says how the bytes lie.
-
-Columns of different lengths are rows of bytes, [rows, bytes of one], user by user, beside how many each user has.
+"""Live records as bytes, compiled: many at once are taken apart into columns, and put together again. ``records`` says how the
+bytes lie. Columns have a row for each thing that a user has, user by user, and beside them is how many each has.
 """
 
 from __future__ import annotations
@@ -8,11 +7,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from lambent.packing import get, put
-from lambent.views import Array
+from lambent.encoding import ID_BYTES
+from lambent.last_packing import COLUMNS, block_bytes, pack_last, unpack_last
+from lambent.packing import CLOCK_BYTES, get, put
+from lambent.views import Array, Last, PackedTiles
 
-COUNT_BYTES = 2
-START_BYTES, LENGTH_BYTES = 8, 2
+COUNT_BYTES, LENGTH_BYTES = 2, 2
+TILE_BYTES = CLOCK_BYTES + COUNT_BYTES
+"""Where a tile starts, and how many of the last events it is the fold of."""
 
 
 @njit
@@ -22,100 +24,150 @@ def count_parts(packed: Array, begins: Array, ends: Array, sizes: Array, ids: Ar
     Args:
         packed: bytes.
         begins, ends: [n] where each record lies in them, behind its head; one that begins at its end is none.
-        sizes: bytes of the fixed part, of an id, of an event.
+        sizes: bytes of the sparse and of the plain fixed part, columns of an event.
         ids, last, tiles: [n] are set to how many there are.
 
     Returns:
-        The first record whose length is not what it says; n: there is none.
+        The first record whose length is not what it says, or whose tiles have more events than it; n: there is none.
     """
     for u in range(len(begins)):
         at, end = begins[u], ends[u]
         ids[u], last[u], tiles[u] = 0, 0, 0
         if at == end:
             continue
-        at += sizes[0] + 2 * COUNT_BYTES
+        if at + _mask_bytes(sizes[0]) > end:
+            return u
+        at += _mask_bytes(sizes[0]) + _marked(packed, at, sizes[0]) + sizes[1] + 2 * COUNT_BYTES
         if at > end:
             return u
         ids[u], last[u] = get(packed, at - 2 * COUNT_BYTES, COUNT_BYTES), get(packed, at - COUNT_BYTES, COUNT_BYTES)
-        at += ids[u] * sizes[1] + last[u] * sizes[2]
-        while at + START_BYTES + LENGTH_BYTES <= end:
-            at += START_BYTES + LENGTH_BYTES + get(packed, at + START_BYTES, LENGTH_BYTES)
+        at += ids[u] * ID_BYTES
+        at += block_bytes(packed, at, end, last[u], sizes[2])
+        seen = 0
+        while at + TILE_BYTES <= end:
+            events = get(packed, at + CLOCK_BYTES, COUNT_BYTES)
+            seen += events
+            at += TILE_BYTES
+            if events == 0:
+                if at + LENGTH_BYTES > end:
+                    return u
+                at += LENGTH_BYTES + get(packed, at, LENGTH_BYTES)
             tiles[u] += 1
-        if at != end:
+        if at != end or seen > last[u]:
             return u
     return len(begins)
 
 
 @njit
 def take_apart(
-    packed: Array, begins: Array, ends: Array, counts_of_ids: Array, counts_of_last: Array, fixed: Array, ids: Array,
-    last: Array, tile_user: Array, tile_start_ms: Array, tile_begins: Array, tile_ends: Array,
-) -> None:  # fmt: skip
+    packed: Array, begins: Array, ends: Array, counts_of_ids: Array, counts_of_last: Array, counts_of_tiles: Array, types: int,
+    sparse: int, fixed: Array, ids: Array, last: Last, tiles: PackedTiles,
+) -> int:  # fmt: skip
     """Take apart n records that ``count_parts`` has counted. Tiles are found, and left as they are packed.
 
     Args:
-        packed, begins, ends, counts_of_ids, counts_of_last: as there.
-        fixed: [n, bytes], 0 where there is no record; ids, last: [rows, bytes].
-        tile_user, tile_start_ms, tile_begins, tile_ends: [tiles] are set.
+        packed, begins, ends, counts_of_ids, counts_of_last, counts_of_tiles: as there.
+        types: how many types of events there are.
+        sparse: bytes of the sparse fixed part, which is the first.
+        fixed: [n, bytes], 0 where there is no record.
+        ids: [rows]; last: columns of [rows]; tiles: columns of [rows]. They are set.
+
+    Returns:
+        The first record with an event of no type; n: there is none.
     """
+    codes = np.empty((COLUMNS + last.change.shape[1], max(counts_of_last.max(), 1) if len(begins) else 1), np.int64)
     at_id, at_last, at_tile = 0, 0, 0
     for u in range(len(begins)):
         at, end = begins[u], ends[u]
         if at == end:
             continue
-        for b in range(fixed.shape[1]):
-            fixed[u, b] = packed[at + b]
-        at += fixed.shape[1] + 2 * COUNT_BYTES
-        at = _take(packed, at, ids, at_id, counts_of_ids[u])
-        at = _take(packed, at, last, at_last, counts_of_last[u])
-        at_id, at_last = at_id + counts_of_ids[u], at_last + counts_of_last[u]
-        while at < end:
-            tile_user[at_tile], tile_start_ms[at_tile] = u, get(packed, at, START_BYTES)
-            tile_begins[at_tile] = at + START_BYTES + LENGTH_BYTES
-            at = tile_begins[at_tile] + get(packed, at + START_BYTES, LENGTH_BYTES)
-            tile_ends[at_tile] = at
-            at_tile += 1
+        at = _take_fixed(packed, at, fixed, u, sparse) + 2 * COUNT_BYTES
+        for _ in range(counts_of_ids[u]):
+            ids[at_id] = get(packed, at, ID_BYTES)
+            at, at_id = at + ID_BYTES, at_id + 1
+        count = counts_of_last[u]
+        if count:
+            if not unpack_last(packed, at, last, at_last, count, types, codes):
+                return u
+            at += block_bytes(packed, at, end, count, len(codes))
+        at_last += count
+        first_tile, at_tile = at_tile, at_tile + counts_of_tiles[u]
+        for k in range(first_tile, at_tile):
+            tiles.user[k], tiles.start_ms[k] = u, get(packed, at, CLOCK_BYTES)
+            tiles.events[k] = get(packed, at + CLOCK_BYTES, COUNT_BYTES)
+            at += TILE_BYTES
+            if tiles.events[k] == 0:
+                tiles.begin[k] = at + LENGTH_BYTES
+                at = tiles.begin[k] + get(packed, at, LENGTH_BYTES)
+                tiles.end[k] = at
+        newest = at_last
+        for k in range(at_tile - 1, first_tile - 1, -1):
+            if tiles.events[k]:
+                tiles.begin[k], tiles.end[k] = newest - tiles.events[k], newest
+                newest = tiles.begin[k]
+    return len(begins)
 
 
 @njit
 def put_together(
-    head: Array, fixed: Array, ids: Array, counts_of_ids: Array, last: Array, counts_of_last: Array, tile_user: Array,
-    tile_start_ms: Array, tile_bytes: Array, tile_ends: Array, packed: Array, ends: Array,
+    head: Array, sparse: int, fixed: Array, ids: Array, counts_of_ids: Array, last: Last, counts_of_last: Array, tiles: PackedTiles,
+    tile_bytes: Array, packed: Array, ends: Array,
 ) -> None:  # fmt: skip
     """Put n records one after the other into ``packed``, which is large enough.
 
     Args:
         head: what each begins with.
-        fixed: [n, bytes]; ids, last: [rows, bytes], and how many each user has.
-        tile_user, tile_start_ms, tile_ends: [tiles] user by user; the packed tiles lie one after the other in ``tile_bytes``.
+        sparse: bytes of the sparse fixed part, which is the first.
+        fixed: [n, bytes]; ids: [rows], and how many each user has; last: columns of [rows], and how many each user has.
+        tiles: columns of tiles, user by user. Those without events lie packed in ``tile_bytes``.
         packed: bytes.
         ends: [n] is set to where each record ends.
     """
+    codes = np.empty((COLUMNS + last.change.shape[1], max(counts_of_last.max(), 1) if len(fixed) else 1), np.int64)
     at, at_id, at_last, at_tile = 0, 0, 0, 0
     for u in range(len(fixed)):
         for b in range(len(head)):
             packed[at + b] = head[b]
-        at += len(head)
-        for b in range(fixed.shape[1]):
-            packed[at + b] = fixed[u, b]
-        at += fixed.shape[1]
+        at = _put_fixed(packed, at + len(head), fixed, u, sparse)
         put(packed, at, counts_of_ids[u], COUNT_BYTES)
         put(packed, at + COUNT_BYTES, counts_of_last[u], COUNT_BYTES)
         at += 2 * COUNT_BYTES
-        at = _put_rows(packed, at, ids, at_id, counts_of_ids[u])
-        at = _put_rows(packed, at, last, at_last, counts_of_last[u])
-        at_id, at_last = at_id + counts_of_ids[u], at_last + counts_of_last[u]
-        while at_tile < len(tile_user) and tile_user[at_tile] == u:
-            begin = tile_ends[at_tile - 1] if at_tile else 0
-            size = tile_ends[at_tile] - begin
-            put(packed, at, tile_start_ms[at_tile], START_BYTES)
-            put(packed, at + START_BYTES, size, LENGTH_BYTES)
-            at += START_BYTES + LENGTH_BYTES
-            for b in range(size):
-                packed[at + b] = tile_bytes[begin + b]
-            at += size
+        for _ in range(counts_of_ids[u]):
+            put(packed, at, ids[at_id], ID_BYTES)
+            at, at_id = at + ID_BYTES, at_id + 1
+        at = pack_last(packed, at, last, at_last, counts_of_last[u], codes)
+        at_last += counts_of_last[u]
+        while at_tile < len(tiles.user) and tiles.user[at_tile] == u:
+            put(packed, at, tiles.start_ms[at_tile], CLOCK_BYTES)
+            put(packed, at + CLOCK_BYTES, tiles.events[at_tile], COUNT_BYTES)
+            at += TILE_BYTES
+            if tiles.events[at_tile] == 0:
+                begin = tiles.begin[at_tile]
+                size = tiles.end[at_tile] - begin
+                put(packed, at, size, LENGTH_BYTES)
+                at += LENGTH_BYTES
+                for b in range(size):
+                    packed[at + b] = tile_bytes[begin + b]
+                at += size
             at_tile += 1
         ends[u] = at
+
+
+@njit
+def find_listed(user: Array, events: Array, counts_of_last: Array, listed: Array) -> None:
+    """Mark the tiles whose events are all among the user's last ones.
+
+    Args:
+        user: [m] of each tile, user by user, each one's oldest first; events: [m] how many it has seen.
+        counts_of_last: [users] how many last events each has.
+        listed: [m] is set.
+    """
+    left = 0
+    for k in range(len(user) - 1, -1, -1):
+        if k == len(user) - 1 or user[k] != user[k + 1]:
+            left = counts_of_last[user[k]]
+        listed[k] = 0 < events[k] <= left
+        left = left - events[k] if listed[k] else 0
 
 
 @njit
@@ -182,20 +234,42 @@ def add_newest(
 
 
 @njit
-def _take(packed: Array, at: int, rows: Array, first: int, count: int) -> int:
-    size = rows.shape[1]
-    for row in range(first, first + count):
-        for b in range(size):
-            rows[row, b] = packed[at + b]
-        at += size
-    return at
+def _mask_bytes(sparse: int) -> int:
+    return (sparse + 7) // 8
 
 
 @njit
-def _put_rows(packed: Array, at: int, rows: Array, first: int, count: int) -> int:
-    size = rows.shape[1]
-    for row in range(first, first + count):
-        for b in range(size):
-            packed[at + b] = rows[row, b]
-        at += size
-    return at
+def _marked(packed: Array, at: int, sparse: int) -> int:
+    """How many bytes a mask says that there are."""
+    count = 0
+    for b in range(sparse):
+        count += packed[at + (b >> 3)] >> (b & 7) & 1
+    return count
+
+
+@njit
+def _take_fixed(packed: Array, at: int, fixed: Array, u: int, sparse: int) -> int:
+    mask = at
+    at += _mask_bytes(sparse)
+    for b in range(sparse):
+        if packed[mask + (b >> 3)] >> (b & 7) & 1:
+            fixed[u, b] = packed[at]
+            at += 1
+    for b in range(sparse, fixed.shape[1]):
+        fixed[u, b] = packed[at + b - sparse]
+    return at + fixed.shape[1] - sparse
+
+
+@njit
+def _put_fixed(packed: Array, at: int, fixed: Array, u: int, sparse: int) -> int:
+    mask = at
+    at += _mask_bytes(sparse)
+    packed[mask:at] = 0
+    for b in range(sparse):
+        if fixed[u, b]:
+            packed[mask + (b >> 3)] |= 1 << (b & 7)
+            packed[at] = fixed[u, b]
+            at += 1
+    for b in range(sparse, fixed.shape[1]):
+        packed[at + b - sparse] = fixed[u, b]
+    return at + fixed.shape[1] - sparse

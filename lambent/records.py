@@ -1,17 +1,31 @@
 """The two keys of a user: the published profile and the live record, as bytes.
 
     profile:{p}:user  = head | cut-off T in ms (6 bytes) | packed profile (short floats)
-    live:{p}:user     = head | fixed part | number of recent ids and of last events (uint16 each) | ids, each uint64 | events
-                             | for each tile: start_ms (int64), length (uint16), packed profile (float64)
+    live:{p}:user     = head | fixed part | number of recent ids and of last events (uint16 each) | ids, 6 bytes each | events
+                             | for each tile: start_ms (6 bytes), number of events (uint16)
+                                              and where that is 0: length (uint16), packed profile (float64)
 
 ``head`` names the format's version and the feature set. A profile has seen all that the log took from the user before its
 cut-off ``T``, and between there and the cut-off of the published snapshot there is nothing.
+
+Of the fixed part, what comes before the model's state is a bit for each byte, whether it is not 0, and those bytes. Events are
+
+    clock_ms        6 bytes: the user's clock after the first one
+    widths          half a byte for each column: how many bytes each of its numbers takes; 0: all are 0
+    columns         type, with what marks the event in the bits from 5 on; clock after that of the event before; its time before
+                    the clock; price: 0 none, else 1 + its cents, or a double's bits; dwell: 0 none, else 1 + it;
+                    hashes of the texts; what the event did to each intent, float16
+
+**A tile is the fold of its events.** While these are all among the user's last ones it is kept as their number: the newest tile's
+are the last, those of the tile before it come before them. Sums are for tiles that have seen more: in bytes, events cost a third
+of the decayed sums that they become.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -21,19 +35,23 @@ from numpy.typing import NDArray
 
 from lambent import compiled
 from lambent.codec import pack, pack_joined, unpack_joined
+from lambent.encoding import EVENT_DTYPE, ID_BYTES, TEXT_FIELDS
 from lambent.errors import DataError, StoreError
 from lambent.features import FeatureSet
-from lambent.fold import merge_into
+from lambent.fold import merge_into, program_of
+from lambent.last_packing import COLUMNS
+from lambent.packing import CLOCK_BYTES
 from lambent.profile import Profiles
-from lambent.record_packing import COUNT_BYTES, LENGTH_BYTES, START_BYTES
+from lambent.record_packing import COUNT_BYTES, LENGTH_BYTES, TILE_BYTES
 from lambent.sessions import session_dtype
-from lambent.taxonomy import Taxonomy
+from lambent.taxonomy import MAX_INTENTS, Taxonomy
+from lambent.views import last_columns, profile_blocks
 
 Rows = NDArray[np.int64]
 
 VERSION = 3
 """Of profiles …"""
-LIVE_VERSION = 4
+LIVE_VERSION = 5
 """… and of live records."""
 STATE_WIDTH = 64
 """Width of the model's recurrent state, float32, kept with the session."""
@@ -43,11 +61,17 @@ MOST_RECENT_IDS = 1024
 """… and at most: it remembers those of the running session, which a bot's can make long."""
 
 LAST_EVENTS = 20
-"""How many of a user's last events are kept with what they did to the intent."""
+"""How many of a user's last events are kept, with what they did to the intent."""
+UNCOUNTED = 1 << 32
+"""More events than are kept: what a tile is said to have seen that was stored as sums."""
+LAST_FIELDS = ("t_ms", "clock_ms", "type", "opens", "late", "decides", "returns", *TEXT_FIELDS, "price", "dwell_ms")
+"""What may be kept of them."""
+MOST_EVENT_BYTES = 8 * (COLUMNS + MAX_INTENTS)
+BLOCK_BYTES = 2 * COUNT_BYTES + CLOCK_BYTES + MOST_EVENT_BYTES
+"""Room for what the ids and the events of a record begin with, and more."""
 
 _HEAD = struct.Struct("<B4s")
 """Version, the first half of the feature set's hash."""
-_CUTOFF_BYTES = 6
 _ID = np.dtype("<u8")
 
 
@@ -61,7 +85,7 @@ def encode_profiles(features: FeatureSet, profiles: Profiles, cutoff_ms: NDArray
             well while the user does nothing new, but so the bytes stay too.
     """
     head = _HEAD.pack(VERSION, _named(features))
-    cutoffs = (ms.to_bytes(_CUTOFF_BYTES, "little") for ms in np.broadcast_to(cutoff_ms, len(profiles)).tolist())
+    cutoffs = (ms.to_bytes(CLOCK_BYTES, "little") for ms in np.broadcast_to(cutoff_ms, len(profiles)).tolist())
     bodies = pack(features.profile, profiles, double=False)
     return [head + cutoff + body for cutoff, body in zip(cutoffs, bodies, strict=True)]
 
@@ -74,16 +98,17 @@ def decode_profiles(features: FeatureSet, values: Sequence[bytes | None]) -> tup
     """
     data, begins, ends = _joined(features, values, VERSION, "profile")
     there = np.flatnonzero(begins < ends)
-    if (ends[there] - begins[there] < _CUTOFF_BYTES).any():
+    if (ends[there] - begins[there] < CLOCK_BYTES).any():
         raise DataError("A profile is cut off.", "Run lambent publish --full.")
     cutoffs_ms = np.zeros(len(values), np.int64)
-    digits = data[begins[there, None] + np.arange(_CUTOFF_BYTES)].astype(np.int64)
-    cutoffs_ms[there] = (digits << 8 * np.arange(_CUTOFF_BYTES)).sum(axis=1)
-    unpacked = unpack_joined(features.profile, data, begins[there] + _CUTOFF_BYTES, ends[there], double=False)
-    if len(there) == len(values):
-        return unpacked, cutoffs_ms
-    profiles = features.profile.identity(len(values))
-    _raw(profiles)[there] = _raw(unpacked)
+    digits = data[begins[there, None] + np.arange(CLOCK_BYTES)].astype(np.int64)
+    cutoffs_ms[there] = (digits << 8 * np.arange(CLOCK_BYTES)).sum(axis=1)
+    profiles = (
+        np.empty(len(values), features.profile.dtype)
+        if len(there) == len(values)
+        else features.profile.identity(len(values))
+    )
+    unpack_joined(features.profile, data, begins[there] + CLOCK_BYTES, ends[there], profiles, there, double=False)
     return profiles, cutoffs_ms
 
 
@@ -98,7 +123,7 @@ def _joined(
     head = np.frombuffer(_HEAD.pack(version, _named(features)), np.uint8)
     filled = [value or b"" for value in values]
     lengths = np.array([len(value) for value in filled], np.int64)
-    data, ends = np.frombuffer(b"".join(filled), np.uint8), np.cumsum(lengths)
+    data, ends = np.frombuffer(b"".join([*filled, bytes(8)]), np.uint8), np.cumsum(lengths)
     there = np.flatnonzero(lengths)
     begins = ends - lengths
     short = lengths[there] < len(head)
@@ -146,20 +171,20 @@ def live_dtype(taxonomy: Taxonomy) -> np.dtype[np.void]:
 
 @functools.cache
 def last_dtype(taxonomy: Taxonomy) -> np.dtype[np.void]:
-    """One of a user's last events: what it was, and what it did to the intent."""
-    return np.dtype(
-        [
-            ("t_s", "u4"),  # seconds since 1970
-            ("type", "u1"),
-            ("product", "u4"),  # hashes (``encoding.text_hash``)
-            ("category", "u4"),
-            (
-                "change",
-                "f2",
-                (len(taxonomy.intents),),
-            ),  # of the probabilities, from the answer before it in the session
-        ]
-    )
+    """One of a user's last events: all that a tile is made of, and what it did to the intent; a late one did nothing."""
+    change = (
+        "change",
+        "f2",
+        (len(taxonomy.intents),),
+    )  # of the probabilities, from the answer before it in the session
+    return np.dtype([*((name, EVENT_DTYPE[name]) for name in LAST_FIELDS), change])
+
+
+@functools.cache
+def kept_fields(features: FeatureSet) -> tuple[str, ...]:
+    """What of an event is kept; of other texts than these no aggregate wants to know."""
+    wanted = {"product", "category", *(getattr(one, "by", "") for one in features.profile.aggregates)}
+    return tuple(name for name in LAST_FIELDS if name in wanted or name not in TEXT_FIELDS)
 
 
 @dataclasses.dataclass
@@ -194,14 +219,18 @@ class Tiles:
         user: [m] index of the user.
         start_ms: [m] where the tile starts on the ingest clock.
         profiles: [m] the aggregates.
+        events: [m] how many events it is the fold of; ``UNCOUNTED``: more than are kept.
     """
 
     user: Rows
     start_ms: Rows
     profiles: Profiles
+    events: Rows
 
     def __getitem__(self, rows: Rows | NDArray[np.bool_]) -> Tiles:
-        return self if _is_all(rows) else Tiles(self.user[rows], self.start_ms[rows], take(self.profiles, rows))
+        if _is_all(rows):
+            return self
+        return Tiles(self.user[rows], self.start_ms[rows], take(self.profiles, rows), self.events[rows])
 
     def of(self, user: int) -> list[tuple[int, Profiles]]:
         """Those of one user: where each starts, and one profile."""
@@ -216,8 +245,8 @@ class Tiles:
             return filled[0]
         user = np.concatenate([part.user for part in filled])
         order = np.argsort(user, kind="stable")
-        start_ms = np.concatenate([part.start_ms for part in filled])
-        return cls(user[order], start_ms[order], take(stack([part.profiles for part in filled]), order))
+        start_ms, events = (np.concatenate([getattr(part, name) for part in filled]) for name in ("start_ms", "events"))
+        return cls(user[order], start_ms[order], take(stack([part.profiles for part in filled]), order), events[order])
 
 
 def _is_all(rows: Rows | NDArray[np.bool_]) -> bool:
@@ -243,7 +272,8 @@ class LiveRecords:
     @classmethod
     def empty(cls, features: FeatureSet, users: int) -> LiveRecords:
         """Of users never seen."""
-        nothing = Tiles(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, features.profile.dtype))
+        none = np.empty(0, np.int64)
+        nothing = Tiles(none, none, np.empty(0, features.profile.dtype), none)
         last = Ragged.empty(users, last_dtype(features.taxonomy))
         return cls(np.zeros(users, live_dtype(features.taxonomy)), nothing, Ragged.empty(users, _ID), last)
 
@@ -251,22 +281,23 @@ class LiveRecords:
 def encode_live(features: FeatureSet, records: LiveRecords) -> list[bytes]:
     """[n] values of the live keys."""
     head = np.frombuffer(_HEAD.pack(LIVE_VERSION, _named(features)), np.uint8)
-    tiles, fixed, ids, last = (
-        records.tiles,
-        rows_of(records.fixed),
-        rows_of(records.recent.values),
-        rows_of(records.last.values),
-    )
-    tile_bytes, tile_ends = pack_joined(features.profile, tiles.profiles, double=True)
-    size = len(fixed) * (len(head) + fixed.shape[1] + 2 * COUNT_BYTES) + ids.size + last.size
-    size += len(tiles.user) * (START_BYTES + LENGTH_BYTES) + len(tile_bytes)
-    packed, ends = np.empty(size, np.uint8), np.empty(len(fixed), np.int64)
+    fixed, ids, last, tiles = rows_of(records.fixed), records.recent, records.last, records.tiles
+    listed = np.empty(len(tiles.user), bool)
+    compiled.find_listed(tiles.user, tiles.events, last.counts, listed)
+    summed = np.flatnonzero(~listed)
+    tile_bytes, tile_ends = pack_joined(features.profile, tiles.profiles, summed, double=True)
+    begins, ends = np.zeros((2, len(listed)), np.int64)
+    begins[summed[1:]], ends[summed] = tile_ends[:-1], tile_ends
+    columns = (tiles.user, tiles.start_ms, np.where(listed, tiles.events, 0), begins, ends)
+    size = len(fixed) * (len(head) + 2 * fixed.shape[1] + BLOCK_BYTES) + len(ids.values) * ID_BYTES + len(tile_bytes)
+    size += len(last.values) * MOST_EVENT_BYTES + len(tiles.user) * (TILE_BYTES + LENGTH_BYTES)
+    packed, stops = np.empty(size, np.uint8), np.empty(len(fixed), np.int64)
     compiled.put_together(
-        head, fixed, ids, records.recent.counts, last, records.last.counts, tiles.user, tiles.start_ms, tile_bytes, tile_ends,
-        packed, ends,
+        head, _sparse_bytes(features), fixed, ids.values, ids.counts, last_columns(last.values), last.counts, columns,
+        tile_bytes, packed, stops,
     )  # fmt: skip
-    joined, stops = packed.tobytes(), ends.tolist()
-    return [joined[begin:end] for begin, end in zip([0, *stops[:-1]], stops, strict=True)]
+    joined, cuts = packed[: stops[-1] if len(stops) else 0].tobytes(), stops.tolist()
+    return [joined[begin:end] for begin, end in itertools.pairwise([0, *cuts])]
 
 
 def decode_live(features: FeatureSet, values: Sequence[bytes | None]) -> LiveRecords:
@@ -275,33 +306,51 @@ def decode_live(features: FeatureSet, values: Sequence[bytes | None]) -> LiveRec
     Raises:
         StoreError: a value is of another version or feature set, or not as long as it says.
     """
-    n, kind, last_kind = len(values), live_dtype(features.taxonomy), last_dtype(features.taxonomy)
+    n, taxonomy = len(values), features.taxonomy
     data, begins, ends = _joined(features, values, LIVE_VERSION, "live record")
-    ids, last, tiles = np.empty((3, n), np.int64)
-    sizes = np.array([kind.itemsize, _ID.itemsize, last_kind.itemsize])
+    fixed, (ids, last, tiles) = np.zeros(n, live_dtype(taxonomy)), np.empty((3, n), np.int64)
+    sparse = _sparse_bytes(features)
+    sizes = np.array([sparse, fixed.dtype.itemsize - sparse, COLUMNS + len(taxonomy.intents)])
     bad = compiled.count_parts(data, begins, ends, sizes, ids, last, tiles)
     if bad < n:
         raise StoreError(
             f"A live record of {int(ends[bad] - begins[bad])} bytes is not as long as it says.", "Run lambent rebuild."
         )
-    fixed, recent, events = np.zeros(n, kind), np.empty(ids.sum(), _ID), np.empty(last.sum(), last_kind)
-    user, start_ms, tile_begins, tile_ends = np.empty((4, tiles.sum()), np.int64)
-    compiled.take_apart(
-        data,
-        begins,
-        ends,
-        ids,
-        last,
-        rows_of(fixed),
-        rows_of(recent),
-        rows_of(events),
-        user,
-        start_ms,
-        tile_begins,
-        tile_ends,
+    recent, events = np.empty(ids.sum(), _ID), np.empty(last.sum(), last_dtype(taxonomy))
+    found = np.empty((5, tiles.sum()), np.int64)
+    bad = compiled.take_apart(
+        data, begins, ends, ids, last, tiles, len(taxonomy.types), sparse, rows_of(fixed), recent, last_columns(events),
+        tuple(found),
+    )  # fmt: skip
+    if bad < n:
+        raise StoreError("A live record has an event of a type that there is not.", "Run lambent rebuild.")
+    return LiveRecords(fixed, _tiles(features, data, events, found), Ragged(recent, ids), Ragged(events, last))
+
+
+def _tiles(features: FeatureSet, data: NDArray[np.uint8], last: NDArray[np.void], found: Rows) -> Tiles:
+    """Tiles from their sums, or from their events.
+
+    Args:
+        features: the feature set.
+        data: bytes of the records.
+        last: the users' last events.
+        found: [5, m] as in ``views.PackedTiles``.
+    """
+    user, start_ms, events, begins, ends = found
+    profiles = np.empty(len(user), features.profile.dtype)
+    summed, listed = np.flatnonzero(events == 0), np.flatnonzero(events)
+    unpack_joined(features.profile, data, begins[summed], ends[summed], profiles, summed, double=True)
+    compiled.fold_last(
+        program_of(features), last_columns(last), begins[listed], ends[listed], listed, profile_blocks(profiles)
     )
-    profiles = unpack_joined(features.profile, data, tile_begins, tile_ends, double=True)
-    return LiveRecords(fixed, Tiles(user, start_ms, profiles), Ragged(recent, ids), Ragged(events, last))
+    events[summed] = UNCOUNTED
+    return Tiles(user, start_ms, profiles, events)
+
+
+def _sparse_bytes(features: FeatureSet) -> int:
+    """Bytes of the fixed part before the model's state."""
+    offset: int = live_dtype(features.taxonomy).fields["state"][1]  # type: ignore[index]
+    return offset
 
 
 def rows_of(values: NDArray[Any]) -> NDArray[np.uint8]:

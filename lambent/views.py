@@ -53,10 +53,29 @@ class Events(NamedTuple):
     type: Array
     opens: Array
     late: Array
+    decides: Array
+    returns: Array
+    clock_ms: Array
     price: Array
     dwell_ms: Array
     known: Array
     texts: tuple[Array, ...]
+
+
+class Last(NamedTuple):
+    """Columns of [n] events that live records keep; of ``change`` the bits: see ``records.last_dtype``."""
+
+    t_ms: Array
+    clock_ms: Array
+    type: Array
+    opens: Array
+    late: Array
+    decides: Array
+    returns: Array
+    price: Array
+    dwell_ms: Array
+    texts: tuple[Array, ...]
+    change: Array
 
 
 class Profiles(NamedTuple):
@@ -87,13 +106,34 @@ class Sessions(NamedTuple):
 
 
 class Tiles(NamedTuple):
-    """[users] where the running tile starts, and when the user was last reset; then the tiles that end, in order."""
+    """[users] where the running tile starts, how many events it has, and when the user was last reset; then the tiles that
+    end, in order.
+    """
 
     start_ms: Array
+    events: Array
     reset_ms: Array
     ended_user: Array
     ended_start_ms: Array
+    ended_events: Array
     ended: Profiles
+
+
+class PackedTiles(NamedTuple):
+    """Columns of [m] tiles as live records hold them, user by user.
+
+    Attributes:
+        user: whose it is.
+        start_ms: where it starts.
+        events: how many of the user's last events it is the fold of; 0: it lies packed.
+        begin, end: which rows those events are, or which bytes it takes.
+    """
+
+    user: Array
+    start_ms: Array
+    events: Array
+    begin: Array
+    end: Array
 
 
 class Steps(NamedTuple):
@@ -114,6 +154,12 @@ Arrays = tuple[Any, ...]
 def event_columns(events: NDArray[np.void]) -> Arrays:
     """``Events`` of encoded events."""
     return *(events[name] for name in Events._fields[:-1]), tuple(events[name] for name in TEXT_FIELDS)
+
+
+def last_columns(last: NDArray[np.void]) -> Arrays:
+    """``Last`` of a structured array of ``records.last_dtype``."""
+    texts = tuple(last[name] for name in TEXT_FIELDS)
+    return *(last[name] for name in Last._fields[:-2]), texts, last["change"].view(np.uint16)
 
 
 def profile_blocks(profiles: NDArray[np.void]) -> Arrays:

@@ -30,6 +30,7 @@ from lambent.profile import Profiles
 from lambent.records import (
     LAST_EVENTS,
     RECENT_IDS,
+    UNCOUNTED,
     LiveRecords,
     Ragged,
     Tiles,
@@ -91,7 +92,8 @@ def typical_user(features: FeatureSet, partitions: int) -> list[Entry]:
     (profile,) = encode_profiles(features, _aggregates(features, HISTORY), TIME_MS)
     record = LiveRecords.empty(features, 1)
     starts_ms = TIME_MS + STEP_MS * np.arange(TILES)
-    record.tiles = Tiles(np.zeros(TILES, np.int64), starts_ms, stack([_aggregates(features, TILE_EVENTS)] * TILES))
+    profiles = stack([_aggregates(features, TILE_EVENTS)] * TILES)
+    record.tiles = Tiles(np.zeros(TILES, np.int64), starts_ms, profiles, np.full(TILES, UNCOUNTED))
     record.recent = Ragged(np.arange(RECENT_IDS, dtype=np.uint64), np.array([RECENT_IDS]))
     record.last = Ragged(np.zeros(LAST_EVENTS, last_dtype(features.taxonomy)), np.array([LAST_EVENTS]))
     (live,) = encode_live(features, record)

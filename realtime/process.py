@@ -16,7 +16,7 @@ from lambent.errors import StoreError
 from lambent.features import FeatureSet
 from lambent.fold import FoldState, first_of, fold, last_of
 from lambent.policy import Rule, rules_for
-from lambent.records import last_dtype
+from lambent.records import kept_fields, last_dtype
 from realtime.batch import Admitted, Batch
 from realtime.commit import Commit
 from realtime.logs import fields, get_logger
@@ -230,8 +230,7 @@ class Processor:
         before[begins] = self.features.taxonomy.base_rates
         newest = last_of(whose)
         known.fixed["said"][whose[newest]] = now[newest]
-        last["t_s"][answered] = events["t_ms"][answered] // 1000
-        for name in ("type", "product", "category"):
+        for name in kept_fields(self.features):
             last[name] = events[name]
         last["change"][order] = now - before
         return last

@@ -114,10 +114,10 @@ def _split(tiles: Tiles, cutoff_ms: Rows) -> tuple[Tiles, Tiles]:
 def fold_state(features: FeatureSet, users: Users) -> FoldState:
     """The fold's state of these users; the fold changes ``users.fixed`` and ``users.base`` through it."""
     n = len(users.fixed)
-    tile, start_ms = features.profile.identity(n), np.zeros(n, np.int64)
+    tile, (start_ms, events) = features.profile.identity(n), np.zeros((2, n), np.int64)
     rows_of(tile)[users.running.user] = rows_of(users.running.profiles)
-    start_ms[users.running.user] = users.running.start_ms
-    return FoldState(users.fixed["session"], users.base, tile, start_ms, users.fixed["reset_ms"])
+    start_ms[users.running.user], events[users.running.user] = users.running.start_ms, users.running.events
+    return FoldState(users.fixed["session"], users.base, tile, start_ms, events, users.fixed["reset_ms"])
 
 
 def write_users(features: FeatureSet, users: Users, state: FoldState, tile_ms: int, floor_ms: int) -> list[bytes]:
@@ -130,7 +130,7 @@ def write_users(features: FeatureSet, users: Users, state: FoldState, tile_ms: i
         tile_ms: tile width.
         floor_ms: tiles that start before it are in every snapshot that counts, and are dropped.
     """
-    every = Tiles(np.arange(len(state.tile)), state.tile_start_ms, state.tile)
+    every = Tiles(np.arange(len(state.tile)), state.tile_start_ms, state.tile, state.tile_events)
     running = every[state.tile["clock_ms"] != 0]
     tiles = Tiles.joined(users.older, _finished(state), running)
     from_ms = np.maximum(state.reset_ms // tile_ms * tile_ms, floor_ms)
@@ -141,9 +141,11 @@ def write_users(features: FeatureSet, users: Users, state: FoldState, tile_ms: i
 def _finished(state: FoldState) -> Tiles:
     """The tiles that ended, in the order in which they did."""
     if not state.finished:
-        return Tiles(np.empty(0, np.int64), np.empty(0, np.int64), state.tile[:0])
-    user, start_ms, tiles = zip(*state.finished, strict=True)
-    ended = Tiles(np.array(user, np.int64), np.array(start_ms, np.int64), stack(tiles))
+        none = np.empty(0, np.int64)
+        return Tiles(none, none, state.tile[:0], none)
+    *columns, tiles = zip(*state.finished, strict=True)
+    user, start_ms, events = (np.array(column, np.int64) for column in columns)
+    ended = Tiles(user, start_ms, stack(tiles), events)
     return ended[np.argsort(ended.user, kind="stable")]
 
 
@@ -161,19 +163,18 @@ def duplicates(recent: Ragged, user: Rows, ids: Ids) -> NDArray[np.bool_]:
 
 
 def remember(users: Users, user: Rows, ids: Ids, last: NDArray[np.void]) -> None:
-    """Add ids and answered events to what is kept of their users: the ids of the running session, but no fewer and no more
-    than the bounds, and the last events.
+    """Add ids and events to what is kept of their users: the ids of the running session, but no fewer and no more than the
+    bounds, and the last events.
 
     Args:
         users: after the fold.
         user: [m] user of each event, in the log's order.
         ids: [m] hashed ids.
-        last: [m] of ``last_dtype``; those of late events, which were not answered, have the time 0 and are left out.
+        last: [m] of ``last_dtype``.
     """
     most = np.clip(users.fixed["session"]["events"].astype(np.int64), RECENT_IDS, MOST_RECENT_IDS)
     users.recent = newest(users.recent, user, ids, most)
-    answered = last["t_s"] > 0
-    users.last = newest(users.last, user[answered], last[answered], np.full(len(most), LAST_EVENTS))
+    users.last = newest(users.last, user, last, np.full(len(most), LAST_EVENTS))
 
 
 def newest(before: Ragged, user: Rows, new: NDArray[np.generic], most: Rows) -> Ragged:

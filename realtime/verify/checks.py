@@ -129,7 +129,7 @@ class Verification:
         answers: Answers,
     ) -> None:  # fmt: skip
         judged = answers.compare(expected, 0 if user in self._files else lives[0].ingest_ms, said)
-        self.report.tally.late += expected.late
+        self.report.tally.late += sum(expected.lates)
         self.report.tally.answers += len(expected.answers)
         self.report.tally.unproven += judged.unproven
         self.add(self._differences(p, user, expected, judged, kept, answers))

@@ -95,8 +95,11 @@ class Records:
             yield "recent ids", words if missing or more else "the remembered ids are in another order"
 
     def _last(self, there: NDArray[np.void], expected: Replayed, *, whole: bool) -> Iterator[tuple[str, str]]:
-        """The last events; a rebuild forgets those that are older than what it replays."""
-        needed = list(zip(expected.answers, expected.changes, strict=True))[-LAST_EVENTS:]
+        """The last events; a rebuild forgets those that are older than what it replays. Late ones are the tiles' matter."""
+        late = sum(expected.lates[-LAST_EVENTS:])
+        answered = list(zip(expected.answers, expected.changes, strict=True))
+        needed = answered[max(len(answered) - LAST_EVENTS + late, 0) :]
+        there = there[~there["late"]]
         forgotten = sum(answer.live.ingest_ms < self._rebuilt_ms for answer, _ in needed)
         if not len(needed) - forgotten <= len(there) <= len(needed):
             yield "last events", f"there are {len(there)}, and have to be {len(needed)}"
@@ -104,8 +107,8 @@ class Records:
         for one, (answer, change) in zip(there, needed[len(needed) - len(there) :], strict=True):
             event = answer.live.event
             t_ms = min(event.event_ms, answer.live.ingest_ms)
-            facts = (t_ms // 1000, self._features.taxonomy.type_code[event.type], text_hash(event.product))
-            if (int(one["t_s"]), int(one["type"]), int(one["product"])) != facts:
+            facts = (t_ms, self._features.taxonomy.type_code[event.type], text_hash(event.product))
+            if (int(one["t_ms"]), int(one["type"]), int(one["product"])) != facts:
                 yield "last events", f"instead of the event {event.id!r} there is another one"
             elif one["category"] != text_hash(event.category):
                 yield "last events", f"the event {event.id!r} has another category"

@@ -147,7 +147,7 @@ class Replayed:
         shadow_version, shadow_state: the same of the shadow; challenge: which it is of.
         recent: hashed ids that are remembered, oldest first.
         tiles: (start in ms, one profile), oldest first.
-        late: how many events were.
+        lates: which of the live events were late.
     """
 
     answers: list[Answer] = dataclasses.field(default_factory=list)
@@ -162,7 +162,7 @@ class Replayed:
     challenge: int = 0
     recent: list[int] = dataclasses.field(default_factory=list)
     tiles: list[tuple[int, Profiles]] = dataclasses.field(default_factory=list)
-    late: int = 0
+    lates: list[bool] = dataclasses.field(default_factory=list)
 
 
 def _versions(live: Live) -> tuple[int, int]:
@@ -209,7 +209,7 @@ class Reference:
             left.clock_ms = one.clock_ms
             if n >= 0:
                 in_tiles.setdefault(lives[n].ingest_ms // self._tile_ms * self._tile_ms, []).append(one)
-                left.late += one.late
+                left.lates.append(one.late)
                 if not one.late:
                     self._answer(left, lives[n], seen, facts)
         count = min(max(len(left.session), RECENT_IDS), MOST_RECENT_IDS)

@@ -23,7 +23,7 @@ from lambent.control import ModelEntry
 from lambent.errors import DataError, FencedError, ModelError, StoreError, UsageError
 from lambent.events import Event, Intent, encode_event
 from lambent.features import FeatureSet, declare
-from lambent.records import LiveRecords, decode_live, encode_profiles, stack
+from lambent.records import LAST_FIELDS, LiveRecords, decode_live, encode_profiles, stack
 from lambent.taxonomy import shop
 from lambent.utc import time_text
 from realtime import ids, rebuild, rebuild_command
@@ -202,7 +202,7 @@ def check_equal(one: Seen, other: Seen, floor_ms: int, features: FeatureSet = FE
     for ours, theirs in ((a.recent, b.recent), (a.last, b.last)):
         assert ours.counts.tolist() == theirs.counts.tolist()
     assert a.recent.values.tolist() == b.recent.values.tolist()
-    for name in ("t_s", "type", "product", "category"):
+    for name in LAST_FIELDS:
         assert (a.last.values[name] == b.last.values[name]).all(), name
     assert np.allclose(a.last.values["change"], b.last.values["change"], rtol=0, atol=1e-3)
     tiles_a, tiles_b = (kept(side, floor_ms) for side in (a, b))

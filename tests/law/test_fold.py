@@ -99,16 +99,17 @@ def live(
     profiles, cutoffs = decode_profiles(FEATURES, list(encode_profiles(FEATURES, before, heads)))
     state = FoldState.identity(FEATURES, len(USERS))
     run(state, oracle.distinct(log), TILE_MS)
-    running = enumerate(
-        zip(state.tile_start_ms.tolist(), (state.tile[row : row + 1] for row in range(len(USERS))), strict=True)
+    rows = range(len(USERS))
+    running = zip(
+        rows, state.tile_start_ms, state.tile_events, (state.tile[row : row + 1] for row in rows), strict=True
     )
-    ended = [*state.finished, *((user, start_ms, tile) for user, (start_ms, tile) in running)]
+    ended = [*state.finished, *running]
     from_ms = [max(ms // TILE_MS * TILE_MS, floor_ms) for ms in state.reset_ms.tolist()]
     kept = sorted((one for one in ended if one[1] >= from_ms[one[0]]), key=lambda one: one[0])
     records = LiveRecords.empty(FEATURES, len(USERS))
     if kept:
-        users, starts_ms, tiles = zip(*kept, strict=True)
-        records.tiles = Tiles(np.array(users), np.array(starts_ms), stack(tiles))
+        users, starts_ms, events, tiles = zip(*kept, strict=True)
+        records.tiles = Tiles(np.array(users), np.array(starts_ms), stack(tiles), np.array(events))
     records.fixed["reset_ms"] = state.reset_ms
     records = decode_live(FEATURES, encode_live(FEATURES, records))
     return merge_live(FEATURES, profiles, cutoffs, records)
