@@ -28,7 +28,6 @@ import functools
 import itertools
 import struct
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +37,14 @@ from lambent.codec import pack, pack_joined, unpack_joined
 from lambent.encoding import EVENT_DTYPE, ID_BYTES, TEXT_FIELDS
 from lambent.errors import DataError, StoreError
 from lambent.features import FeatureSet
-from lambent.fold import merge_into, program_of
+from lambent.fold import program_of
 from lambent.last_packing import COLUMNS
 from lambent.packing import CLOCK_BYTES
 from lambent.profile import Profiles
 from lambent.record_packing import COUNT_BYTES, LENGTH_BYTES, TILE_BYTES
 from lambent.sessions import session_dtype
 from lambent.taxonomy import MAX_INTENTS, Taxonomy
+from lambent.tiles import UNCOUNTED, Ragged, Tiles, merge_tiles, rows_of
 from lambent.views import last_columns, profile_blocks
 
 Rows = NDArray[np.int64]
@@ -62,8 +62,6 @@ MOST_RECENT_IDS = 1024
 
 LAST_EVENTS = 20
 """How many of a user's last events are kept, with what they did to the intent."""
-UNCOUNTED = 1 << 32
-"""More events than are kept: what a tile is said to have seen that was stored as sums."""
 LAST_FIELDS = ("t_ms", "clock_ms", "type", "opens", "late", "decides", "returns", *TEXT_FIELDS, "price", "dwell_ms")
 """What may be kept of them."""
 MOST_EVENT_BYTES = 8 * (COLUMNS + MAX_INTENTS)
@@ -172,11 +170,8 @@ def live_dtype(taxonomy: Taxonomy) -> np.dtype[np.void]:
 @functools.cache
 def last_dtype(taxonomy: Taxonomy) -> np.dtype[np.void]:
     """One of a user's last events: all that a tile is made of, and what it did to the intent; a late one did nothing."""
-    change = (
-        "change",
-        "f2",
-        (len(taxonomy.intents),),
-    )  # of the probabilities, from the answer before it in the session
+    # Of the probabilities, from the answer before it in the session.
+    change = ("change", "f2", (len(taxonomy.intents),))
     return np.dtype([*((name, EVENT_DTYPE[name]) for name in LAST_FIELDS), change])
 
 
@@ -185,72 +180,6 @@ def kept_fields(features: FeatureSet) -> tuple[str, ...]:
     """What of an event is kept; of other texts than these no aggregate wants to know."""
     wanted = {"product", "category", *(getattr(one, "by", "") for one in features.profile.aggregates)}
     return tuple(name for name in LAST_FIELDS if name in wanted or name not in TEXT_FIELDS)
-
-
-@dataclasses.dataclass
-class Ragged:
-    """Some values of each of n users.
-
-    Attributes:
-        values: [k] user by user.
-        counts: [n] how many each has.
-    """
-
-    values: NDArray[Any]
-    counts: Rows
-
-    def of(self, user: int) -> NDArray[Any]:
-        """Those of one user."""
-        end = int(self.counts[: user + 1].sum())
-        own: NDArray[Any] = self.values[end - int(self.counts[user]) : end]
-        return own
-
-    @classmethod
-    def empty(cls, users: int, dtype: Any) -> Ragged:
-        """Nobody has any."""
-        return cls(np.empty(0, dtype), np.zeros(users, np.int64))
-
-
-@dataclasses.dataclass
-class Tiles:
-    """Tiles of many users, user by user, each one's oldest first.
-
-    Attributes:
-        user: [m] index of the user.
-        start_ms: [m] where the tile starts on the ingest clock.
-        profiles: [m] the aggregates.
-        events: [m] how many events it is the fold of; ``UNCOUNTED``: more than are kept.
-    """
-
-    user: Rows
-    start_ms: Rows
-    profiles: Profiles
-    events: Rows
-
-    def __getitem__(self, rows: Rows | NDArray[np.bool_]) -> Tiles:
-        if _is_all(rows):
-            return self
-        return Tiles(self.user[rows], self.start_ms[rows], take(self.profiles, rows), self.events[rows])
-
-    def of(self, user: int) -> list[tuple[int, Profiles]]:
-        """Those of one user: where each starts, and one profile."""
-        rows = np.flatnonzero(self.user == user).tolist()
-        return [(int(self.start_ms[row]), self.profiles[row : row + 1]) for row in rows]
-
-    @classmethod
-    def joined(cls, *parts: Tiles) -> Tiles:
-        """All of them; of a user, those of an earlier part are older."""
-        filled = [part for part in parts if len(part.user)] or [parts[0]]
-        if len(filled) == 1:
-            return filled[0]
-        user = np.concatenate([part.user for part in filled])
-        order = np.argsort(user, kind="stable")
-        start_ms, events = (np.concatenate([getattr(part, name) for part in filled]) for name in ("start_ms", "events"))
-        return cls(user[order], start_ms[order], take(stack([part.profiles for part in filled]), order), events[order])
-
-
-def _is_all(rows: Rows | NDArray[np.bool_]) -> bool:
-    return rows.dtype == np.bool_ and bool(rows.all())
 
 
 @dataclasses.dataclass
@@ -268,6 +197,11 @@ class LiveRecords:
     tiles: Tiles
     recent: Ragged
     last: Ragged
+
+    def answered(self, user: int) -> NDArray[np.void]:
+        """A user's last events without the late ones, which moved no intent."""
+        own = self.last.of(user)
+        return own[~own["late"]]
 
     @classmethod
     def empty(cls, features: FeatureSet, users: int) -> LiveRecords:
@@ -353,27 +287,6 @@ def _sparse_bytes(features: FeatureSet) -> int:
     return offset
 
 
-def rows_of(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """[n, bytes] view of n values."""
-    return values.view(np.uint8).reshape(len(values), values.dtype.itemsize)
-
-
-def stack(tiles: Sequence[Profiles]) -> Profiles:
-    """Profiles one after the other. ``np.concatenate`` would compare their many fields anew each time."""
-    joined: Profiles = np.concatenate([_raw(tile) for tile in tiles]).view(tiles[0].dtype)
-    return joined
-
-
-def take(profiles: Profiles, rows: Rows | NDArray[np.bool_]) -> Profiles:
-    """Some of them; field by field it would take many times as long."""
-    taken: Profiles = _raw(profiles)[rows].view(profiles.dtype)
-    return taken
-
-
-def _raw(profiles: Profiles) -> NDArray[np.void]:
-    return profiles.view(np.dtype((np.void, profiles.dtype.itemsize)))
-
-
 def merge_live(
     features: FeatureSet, profiles: Profiles, cutoffs_ms: NDArray[np.int64], records: LiveRecords
 ) -> Profiles:
@@ -387,10 +300,3 @@ def merge_live(
     features.profile.forget(merged, stale)
     merge_tiles(features, merged, records.tiles, cutoffs_ms)
     return merged
-
-
-def merge_tiles(features: FeatureSet, profiles: Profiles, tiles: Tiles, cutoffs_ms: Rows) -> None:
-    """Merge each user's tiles that start at its cut-off or later into its profile, in place."""
-    kept = tiles[tiles.start_ms >= cutoffs_ms[tiles.user]]
-    if len(kept.user):
-        merge_into(features, profiles, kept.user, kept.profiles)

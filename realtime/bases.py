@@ -17,9 +17,10 @@ from lambent import tables
 from lambent.encoding import encode_events
 from lambent.features import FeatureSet
 from lambent.fold import fold_profiles
-from lambent.records import RECENT_IDS, LiveRecords, Ragged, encode_live, encode_profiles
+from lambent.records import RECENT_IDS, LiveRecords, encode_live, encode_profiles
 from lambent.sessions import IN_LOG_ORDER
 from lambent.settings import Settings
+from lambent.tiles import Ragged
 from realtime.history import FILE_COLUMNS, event_of, open_table
 from realtime.told import read_told
 

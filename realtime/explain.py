@@ -24,7 +24,7 @@ from lambent.features import FeatureSet
 from lambent.fold import FoldState, fold
 from lambent.groups import groups_of
 from lambent.profile import KINDS, Profiles
-from lambent.records import LiveRecords, decode_live, decode_profiles, merge_live
+from lambent.records import LAST_FIELDS, LiveRecords, decode_live, decode_profiles, merge_live
 from lambent.shapley import coalitions, shapley
 from realtime.explanation import Explanation, Moved, put_together
 from realtime.model import Model
@@ -72,8 +72,8 @@ class Explainer:
         try:
             moved = self._profile_moved(intent, record, profile, control)
         except LambentError as error:
-            return put_together(taxonomy, intent, record.last.of(0), {}, error.cause)
-        return put_together(taxonomy, intent, record.last.of(0), moved)
+            return put_together(taxonomy, intent, record.answered(0), {}, error.cause)
+        return put_together(taxonomy, intent, record.answered(0), moved)
 
     def _profile_moved(
         self, intent: Intent, record: LiveRecords, profile: bytes | None, control: bytes | None
@@ -110,14 +110,14 @@ class Explainer:
 
     def _first(self, intent: Intent, record: LiveRecords) -> Events:
         """[1] the session's first event as far as it is kept; a bare one of the session's commonest type where it is not."""
-        session, last = record.fixed["session"][0], record.last.of(0)
+        session, last = record.fixed["session"][0], record.answered(0)
         event = np.zeros(1, EVENT_DTYPE)
         for name in ("price", "dwell_ms", "known"):
             event[name] = np.nan
         event["t_ms"], event["ingest_ms"] = session["start_ms"], _began_ms(intent, record)
         event["type"] = session["types"].argmax()
         if 0 < intent.session_events <= len(last):
-            for name in ("type", "product", "category"):
+            for name in LAST_FIELDS:
                 event[name] = last[-intent.session_events][name]
         return event
 

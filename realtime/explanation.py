@@ -71,7 +71,7 @@ def put_together(
     Args:
         taxonomy: names intents and types.
         intent: what was said.
-        last: of ``records.last_dtype``, the user's last events, the newest last, which is the intent's.
+        last: of ``records.last_dtype``, the user's last events that were answered, the newest last, which is the intent's.
         profile: by group, what it moved when the session began.
         undivided: why there is none.
     """
@@ -96,7 +96,7 @@ def _event(taxonomy: Taxonomy, row: np.void, moved: Moved) -> Part:
         kind="event",
         moved=_by_name(taxonomy.intents, moved),
         name=taxonomy.types[row["type"]].name,
-        at_ms=int(row["t_s"]) * 1000,
+        at_ms=int(row["t_ms"]),
         product=int(row["product"]),
         category=int(row["category"]),
     )

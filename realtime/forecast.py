@@ -6,7 +6,8 @@ What is assumed, and errs on the large side:
   something in the last 14 days.
 * A user has done ``HISTORY`` events of all types in turn, with ``VARIETY`` products and fewer categories and brands. What
   never happened takes no room in a profile.
-* A live record holds ``TILES`` tiles of ``TILE_EVENTS`` events: the running one, and one that no published profile has.
+* A live record holds ``TILES`` tiles of ``TILE_EVENTS`` events: the running one, and one that no published profile has. The
+  events are among the last ones, so that no sums of them are stored.
 * Streams come on top. They are trimmed to what worker and archive have not seen, so a healthy one is short.
 
 A key costs more than its bytes: Valkey keeps key and header in one block and the value in another, each rounded up to a
@@ -27,18 +28,8 @@ from lambent.events import Event, Intent
 from lambent.features import FeatureSet
 from lambent.fold import fold_profiles
 from lambent.profile import Profiles
-from lambent.records import (
-    LAST_EVENTS,
-    RECENT_IDS,
-    UNCOUNTED,
-    LiveRecords,
-    Ragged,
-    Tiles,
-    encode_live,
-    encode_profiles,
-    last_dtype,
-    stack,
-)
+from lambent.records import LAST_EVENTS, RECENT_IDS, LiveRecords, encode_live, encode_profiles, kept_fields, last_dtype
+from lambent.tiles import Ragged, Tiles, rows_of, stack
 
 HISTORY = 40
 VARIETY = 15
@@ -90,13 +81,7 @@ def typical_user(features: FeatureSet, partitions: int) -> list[Entry]:
     """
     p = partitions - 1
     (profile,) = encode_profiles(features, _aggregates(features, HISTORY), TIME_MS)
-    record = LiveRecords.empty(features, 1)
-    starts_ms = TIME_MS + STEP_MS * np.arange(TILES)
-    profiles = stack([_aggregates(features, TILE_EVENTS)] * TILES)
-    record.tiles = Tiles(np.zeros(TILES, np.int64), starts_ms, profiles, np.full(TILES, UNCOUNTED))
-    record.recent = Ragged(np.arange(RECENT_IDS, dtype=np.uint64), np.array([RECENT_IDS]))
-    record.last = Ragged(np.zeros(LAST_EVENTS, last_dtype(features.taxonomy)), np.array([LAST_EVENTS]))
-    (live,) = encode_live(features, record)
+    (live,) = encode_live(features, _live_record(features))
     return [
         Entry(keys.profile(p, USER), profile, expires=False),
         Entry(keys.live(p, USER), live, expires=True),
@@ -107,6 +92,21 @@ def typical_user(features: FeatureSet, partitions: int) -> list[Entry]:
 def user_bytes(features: FeatureSet, partitions: int) -> int:
     """What Valkey needs for one typical user."""
     return sum(entry.stored_bytes for entry in typical_user(features, partitions))
+
+
+def _live_record(features: FeatureSet) -> LiveRecords:
+    """[1] with ids and events, and no byte of its fixed part that is 0."""
+    record, events = LiveRecords.empty(features, 1), _events(features, LAST_EVENTS)
+    rows_of(record.fixed)[:] = 1
+    last = np.zeros(LAST_EVENTS, last_dtype(features.taxonomy))
+    for name in kept_fields(features):
+        last[name] = events[name]
+    last["clock_ms"], last["change"] = events["t_ms"], 0.1
+    starts_ms, profiles = TIME_MS + STEP_MS * np.arange(TILES), stack([_aggregates(features, TILE_EVENTS)] * TILES)
+    record.tiles = Tiles(np.zeros(TILES, np.int64), starts_ms, profiles, np.full(TILES, TILE_EVENTS))
+    record.recent = Ragged(np.arange(RECENT_IDS, dtype=np.uint64), np.array([RECENT_IDS]))
+    record.last = Ragged(last, np.array([LAST_EVENTS]))
+    return record
 
 
 def _aggregates(features: FeatureSet, number: int) -> Profiles:

@@ -18,15 +18,11 @@ from lambent.records import (
     MOST_RECENT_IDS,
     RECENT_IDS,
     LiveRecords,
-    Ragged,
-    Tiles,
     decode_live,
     decode_profiles,
     encode_live,
-    merge_tiles,
-    rows_of,
-    stack,
 )
+from lambent.tiles import Ragged, Tiles, merge_tiles, rows_of, stack
 
 Rows = NDArray[np.int64]
 Ids = NDArray[np.uint64]

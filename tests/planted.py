@@ -19,7 +19,8 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from lambent import fold, keys, tables
 from lambent.events import Event, Intent, Rejection
 from lambent.policy import Rule
-from lambent.records import UNCOUNTED, Ragged, decode_live, decode_profiles, encode_live, encode_profiles
+from lambent.records import decode_live, decode_profiles, encode_live, encode_profiles
+from lambent.tiles import UNCOUNTED, Ragged
 from realtime import batch, ids, predict, process, shadow, users
 from realtime.commit import Commit
 from realtime.store import Store

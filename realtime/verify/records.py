@@ -64,7 +64,7 @@ class Records:
         yield from self._session(found.fixed[0], expected)
         yield from self._model(found.fixed[0], expected, proven=proven)
         yield from self._recent(found, expected)
-        yield from self._last(found.last.of(0), expected, whole=whole)
+        yield from self._last(found.answered(0), expected, whole=whole)
         yield from self._tiles(found.tiles.of(0), expected.tiles)
 
     def _session(self, fixed: Any, expected: Replayed) -> Iterator[tuple[str, str]]:
@@ -99,7 +99,6 @@ class Records:
         late = sum(expected.lates[-LAST_EVENTS:])
         answered = list(zip(expected.answers, expected.changes, strict=True))
         needed = answered[max(len(answered) - LAST_EVENTS + late, 0) :]
-        there = there[~there["late"]]
         forgotten = sum(answer.live.ingest_ms < self._rebuilt_ms for answer, _ in needed)
         if not len(needed) - forgotten <= len(there) <= len(needed):
             yield "last events", f"there are {len(there)}, and have to be {len(needed)}"

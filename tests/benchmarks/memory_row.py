@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lambent.control import encode_control
 from lambent.events import encode_event
 from realtime import ids
 from realtime.commit import EXPIRY_MS
@@ -15,6 +16,7 @@ from tests.benchmarks.report import Row
 from tests.benchmarks.shop import DAY_MS, FEATURES, HOUR_MS, PARTITIONS, make_events, pseudonyms
 from tests.benchmarks.wire import Wire
 from tests.valkey import free_port, start_valkey, stop_valkey
+from tests.visitors import load, model_entry
 
 USERS, EVENTS = 10_000, 20
 START_MS = 20_000 * DAY_MS
@@ -22,9 +24,11 @@ STEP_MS = 60_000
 
 
 def live_record(folder: Path) -> Row:
-    """Users with 20 events each, ten in one hour and ten in the next, as the worker leaves them."""
+    """Users with 20 events each, ten in one hour and ten in the next, as the worker leaves them. A model of random weights
+    speaks: its states, and what it says of each event, take the room that a trained one's take.
+    """
     store = ReplayStore(Meta(PARTITIONS, HOUR_MS), _logs(), ())
-    replay(store, FEATURES, range(PARTITIONS), None, lambda _: None)
+    replay(store, FEATURES, range(PARTITIONS), load, lambda _: None)
     values = [(key, store.values[key]) for key in store.values if key.startswith("live:")]
     (folder / "memory").mkdir()
     valkey = start_valkey(folder / "memory", free_port())
@@ -44,7 +48,8 @@ def live_record(folder: Path) -> Row:
 def _logs() -> dict[int, Log]:
     random = np.random.default_rng(0)
     users = pseudonyms(USERS, random)
-    entries: dict[int, list[Entry]] = {p: [] for p in range(PARTITIONS)}
+    model = (ids.form(START_MS - 1, 0), b"c", encode_control(model_entry(1)))
+    entries: dict[int, list[Entry]] = {p: [model] for p in range(PARTITIONS)}
     for turn in range(EVENTS):
         at_ms = START_MS + turn // (EVENTS // 2) * HOUR_MS + turn * STEP_MS
         made = make_events(users, np.arange(USERS), np.full(USERS, at_ms), turn * USERS, random)

@@ -13,7 +13,8 @@ from lambent import keys, tables
 from lambent.cli import main
 from lambent.errors import StoreError
 from lambent.events import Event
-from lambent.records import UNCOUNTED, decode_live, decode_profiles, encode_live, encode_profiles
+from lambent.records import decode_live, decode_profiles, encode_live, encode_profiles
+from lambent.tiles import UNCOUNTED
 from realtime.archiver import Archiver
 from realtime.law import check_law
 from tests.chaos.rig import FEATURES, TILE_MS, Rig, events_of, ingest, make_rig

@@ -23,8 +23,9 @@ from lambent.control import ModelEntry
 from lambent.errors import DataError, FencedError, ModelError, StoreError, UsageError
 from lambent.events import Event, Intent, encode_event
 from lambent.features import FeatureSet, declare
-from lambent.records import LAST_FIELDS, LiveRecords, decode_live, encode_profiles, stack
+from lambent.records import LAST_FIELDS, LiveRecords, decode_live, encode_profiles
 from lambent.taxonomy import shop
+from lambent.tiles import stack
 from lambent.utc import time_text
 from realtime import ids, rebuild, rebuild_command
 from realtime.archive import LOG, Archive, intent_rows

@@ -18,16 +18,8 @@ from lambent.features import SEEN, FeatureSet, shop_features
 from lambent.fold import FoldState, fold, fold_profiles, merge, program_of
 from lambent.law import differs
 from lambent.profile import Layout, Profiles
-from lambent.records import (
-    LiveRecords,
-    Tiles,
-    decode_live,
-    decode_profiles,
-    encode_live,
-    encode_profiles,
-    merge_live,
-    stack,
-)
+from lambent.records import LiveRecords, decode_live, decode_profiles, encode_live, encode_profiles, merge_live
+from lambent.tiles import Tiles, stack
 from lambent.views import event_columns, profile_blocks
 from tests.histories import USERS, logs, told
 

@@ -13,7 +13,8 @@ from lambent.errors import DataError, StoreError
 from lambent.events import Event
 from lambent.fold import fold
 from lambent.law import differs
-from lambent.records import LAST_EVENTS, UNCOUNTED, decode_live, encode_live, kept_fields, last_dtype, merge_live
+from lambent.records import LAST_EVENTS, decode_live, encode_live, kept_fields, last_dtype, merge_live
+from lambent.tiles import UNCOUNTED
 from realtime.users import fold_state, read_users, remember, write_users
 from tests.histories import USERS, logs
 from tests.law.test_fold import FEATURES, TILE_MS, expected, same

@@ -68,7 +68,7 @@ def simplex(rows: int, seed: int) -> np.ndarray:
 def session(said: np.ndarray) -> tuple[Intent, np.ndarray]:
     """The newest intent after a session in which this was said [n, K], and its events as the worker keeps them."""
     last = np.zeros(len(said), last_dtype(TAXONOMY))
-    last["t_s"] = 1_700_000_000 + np.arange(len(said))
+    last["t_ms"] = 1_700_000_000_000 + 1000 * np.arange(len(said))
     last["type"] = np.arange(len(said)) % len(TAXONOMY.types)
     last["change"] = np.diff(said, axis=0, prepend=np.array([TAXONOMY.base_rates]))
     probabilities = dict(zip(TAXONOMY.intents, np.round(said[-1], 6).tolist(), strict=True))

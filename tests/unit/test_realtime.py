@@ -15,8 +15,8 @@ from lambent import keys
 from lambent.errors import UsageError
 from lambent.events import Event
 from lambent.features import shop_features
-from lambent.records import Ragged
 from lambent.taxonomy import shop
+from lambent.tiles import Ragged
 from realtime import ids
 from realtime.batch import cut
 from realtime.collector import Door, Taken, split_body
