@@ -204,7 +204,7 @@ def check_equal(one: Seen, other: Seen, floor_ms: int, features: FeatureSet = FE
         assert ours.counts.tolist() == theirs.counts.tolist()
     assert a.recent.values.tolist() == b.recent.values.tolist()
     for name in LAST_FIELDS:
-        assert (a.last.values[name] == b.last.values[name]).all(), name
+        np.testing.assert_array_equal(a.last.values[name], b.last.values[name], name)
     assert np.allclose(a.last.values["change"], b.last.values["change"], rtol=0, atol=1e-3)
     tiles_a, tiles_b = (kept(side, floor_ms) for side in (a, b))
     assert [place for place, _ in tiles_a] == [place for place, _ in tiles_b]
