@@ -14,6 +14,8 @@ from lambent.features import FeatureSet
 from lambent.records import LIVE_VERSION, LiveRecords
 from tests.codec_oracle import pack_one
 
+MARKS = ("opens", "late", "decides", "returns")
+
 
 def record_of(features: FeatureSet, records: LiveRecords, user: int) -> bytes:
     """Its value."""
