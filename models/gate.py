@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from lambent.errors import SettingsError
+from lambent.toml_files import read_toml
 from models import metrics
 from models.page import table, text
 from models.paired import Paired
@@ -90,10 +90,7 @@ def load_limits(path: Path | None = None) -> Limits:
         SettingsError: the file is missing, is not TOML, or holds no such limits.
     """
     path = path or Path(__file__).with_name("gate.toml")
-    try:
-        return msgspec.toml.decode(path.read_bytes(), type=Limits)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise SettingsError(f"{path}: {error}.", "Set LAMBENT_GATE to a file like the shipped gate.toml.") from error
+    return read_toml(path, Limits, "Set LAMBENT_GATE to a file like the shipped gate.toml.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from lambent.errors import DataError, SettingsError
+from lambent.errors import DataError
 from lambent.features import FeatureSet
 from lambent.settings import Settings
 from lambent.tables import EVENTS, LOG, QUARANTINE, TRAINING_SESSIONS
+from lambent.toml_files import read_toml
 from spark_jobs import drift
 from spark_jobs.builds import SAME_ROWS
 from spark_jobs.commits import commits, count_rows, last_metadata, need_table, open_table
@@ -106,12 +107,7 @@ def load_limits(path: Path | None = None) -> Limits:
         SettingsError: the file is missing, is not TOML, or holds no such limits.
     """
     path = path or Path(__file__).with_name("quality.toml")
-    try:
-        return msgspec.toml.decode(path.read_bytes(), type=Limits)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise SettingsError(
-            f"{path}: {error}.", "Set LAMBENT_QUALITY to a file like the shipped quality.toml."
-        ) from error
+    return read_toml(path, Limits, "Set LAMBENT_QUALITY to a file like the shipped quality.toml.")
 
 
 # --- the tables as their commits tell them -----------------------------------------------------------------------------

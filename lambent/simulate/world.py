@@ -11,12 +11,12 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from lambent.errors import SettingsError
 from lambent.simulate.parameters import Parameters, Table
+from lambent.toml_files import read_toml
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -146,10 +146,7 @@ def load_world(path: Path | None = None) -> World:
         SettingsError: the file cannot be read, is not TOML or not of the form of ``Parameters``.
     """
     path = path or Path(__file__).with_name("world.toml")
-    try:
-        parameters = msgspec.toml.decode(path.read_bytes(), type=Parameters)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise SettingsError(f"{path}: {error}.", "See the shipped world.toml for the form.") from error
+    parameters = read_toml(path, Parameters, "See the shipped world.toml for the form.")
     missing = [name for name in PHASES if name not in parameters.phases]
     if missing:
         raise SettingsError(f"{path}: phases lacks {missing[0]!r}.", "See the shipped world.toml for the form.")
