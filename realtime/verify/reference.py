@@ -225,31 +225,34 @@ class Reference:
             left.session = []
             self._begin(left, live, seen, facts)
         left.session.append(seen[-1])
-        little = len(left.answers) < MOST_STEPS
-        model = self._model(left.version, live.control) if little else None
-        inputs = self._inputs(left, live, seen)
-        said = None
-        if model:
-            left.state, said = self._step(model, left.version, left.state, live, inputs)
-        shadow = None
         if live.control.challenges != left.challenge or live.control.rollout is None:
             left.shadow_version = 0  # of another challenge: until the next session begins
-        if little and (beside := self._model(left.shadow_version, live.control)):
-            left.shadow_state, shadow = self._step(beside, left.shadow_version, left.shadow_state, live, inputs)
+        little = len(left.answers) < MOST_STEPS
+        model, beside = (
+            self._model(version, live.control) if little else None for version in (left.version, left.shadow_version)
+        )
+        said = shadow = None
+        if model or beside:
+            inputs = self._inputs(left, live, seen)
+            if model:
+                left.state, said = self._step(model, left.version, left.state, live, inputs)
+            if beside:
+                left.shadow_state, shadow = self._step(beside, left.shadow_version, left.shadow_state, live, inputs)
         self._say(left, live, said, number, shadow, unknown=left.version > 0 and model is None)
 
     def _begin(self, left: Replayed, live: Live, seen: list[Seen], facts: Sequence[int]) -> None:
         """A session starts on the newest model, from the profile as it stood before."""
         (left.version, left.shadow_version), left.challenge = _versions(live), live.control.challenges
-        before = oracle.profile(self._features, seen[:-1])
-        before["fact"] = facts or 0
-        profile = self._features.profile.finalize(before, np.array([seen[-1].clock_ms]))
-        left.state, left.shadow_state = (
-            model.start(profile)[0]
-            if (model := self._model(version, live.control))
-            else np.zeros(STATE_WIDTH, np.float32)
-            for version in (left.version, left.shadow_version)
-        )
+        left.state, left.shadow_state = np.zeros((2, STATE_WIDTH), np.float32)
+        models = [self._model(version, live.control) for version in (left.version, left.shadow_version)]
+        if any(models):
+            before = oracle.profile(self._features, seen[:-1])
+            before["fact"] = facts or 0
+            profile = self._features.profile.finalize(before, np.array([seen[-1].clock_ms]))
+            left.state, left.shadow_state = (
+                model.start(profile)[0] if model else blank
+                for model, blank in zip(models, (left.state, left.shadow_state), strict=True)
+            )
 
     def _inputs(self, left: Replayed, live: Live, seen: list[Seen]) -> tuple[NDArray[np.int32], State]:
         features = self._features
