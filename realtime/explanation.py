@@ -8,7 +8,7 @@ what is left of the sum, so that the sum holds to the last digit.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 
 from lambent import keys
 from lambent.events import Intent
+from lambent.settings import Settings
 from lambent.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from realtime.explain import Explainer
 
 Moved = NDArray[np.float64]
 """[K] how far each probability was moved."""
@@ -30,7 +34,7 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
             ``earlier``, its events before the last 20, together.
         moved: by intent, how far it moved the probability; over the intents it sums to 0, but for rounding.
         name: of the profile's group, or the event's type.
-        at_ms: when the event happened, to the second.
+        at_ms: when the event happened.
         product, category: CRC-32 of the shop's own identifiers; 0: the event has none.
         events: how many events are told together.
     """
@@ -61,6 +65,14 @@ class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
 def evidence_keys(p: int, user: str) -> tuple[str, ...]:
     """The keys that tell why a user's intent is what it is: intent, live record, profile, control. They lie in one slot."""
     return keys.intent(p, user), keys.live(p, user), keys.profile(p, user), keys.control(p)
+
+
+def make_explainer(settings: Settings, tile_ms: int) -> Explainer:
+    """What explains intents. It is imported only here, since it brings the compiled fold, which takes seconds."""
+    from lambent.features import FeatureSet
+    from realtime.explain import Explainer
+
+    return Explainer(FeatureSet(settings.load_taxonomy()), tile_ms)
 
 
 def put_together(

@@ -18,7 +18,7 @@ from lambent.events import UNDECODABLE, USER_PATTERN, Intent
 from lambent.groups import GROUPS
 from lambent.settings import Settings
 from lambent.utc import time_text
-from realtime.explanation import Explanation, Part, evidence_keys
+from realtime.explanation import Explanation, Part, evidence_keys, make_explainer
 
 if TYPE_CHECKING:
     from realtime.explain import Explainer
@@ -135,7 +135,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any] | N
     user = arguments.user if arguments.pseudonym else keys.pseudonym(arguments.user, settings.user_key_bytes())
     if not re.fullmatch(USER_PATTERN, user):
         raise UsageError(f"{user!r} is not a pseudonym.", "Leave out --pseudonym to look up the shop's own id.")
-    explainer = _explainer(settings, meta.tile_ms) if arguments.explain else None
+    explainer = make_explainer(settings, meta.tile_ms) if arguments.explain else None
     with in_words():
         if arguments.watch:
             watch(store, meta.partitions, user, explainer)
@@ -148,14 +148,6 @@ def run(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any] | N
         sys.stdout.write("\n".join(describe(found, intent.ingest_ms + age_ms)) + "\n")
     why = {"explanation": msgspec.to_builtins(explanation)} if explanation else {}
     return {"intent": msgspec.to_builtins(intent), "age_ms": age_ms, **why}
-
-
-def _explainer(settings: Settings, tile_ms: int) -> Explainer:
-    """Imported only here: it brings the compiled fold, which takes seconds."""
-    from lambent.features import FeatureSet
-    from realtime.explain import Explainer
-
-    return Explainer(FeatureSet(settings.load_taxonomy()), tile_ms)
 
 
 COMMAND = Command(

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from litestar.types import Message, Scope
 
     from realtime.api_keys import Keyring
-    from realtime.explain import Explainer
     from realtime.feed import Feed
     from realtime.store import Meta
 
@@ -34,6 +33,7 @@ def create_app(settings: Settings, meta: Meta, keyring: Keyring) -> Litestar:
     from realtime.api import EXCEPTION_HANDLERS, HANDLERS
     from realtime.collector import Door
     from realtime.context import Context
+    from realtime.explanation import make_explainer
     from realtime.feed import Feed
     from realtime.gateway import Gateway
     from realtime.known import Watch
@@ -46,7 +46,7 @@ def create_app(settings: Settings, meta: Meta, keyring: Keyring) -> Litestar:
     url, metrics = settings.store_url.get_secret_value(), ServerMetrics()
     feed = Feed(url, meta.partitions, settings.http_max_streams, settings.http_stream_buffer)
     metrics.streams.set_function(lambda: len(feed.followers))
-    explainer = functools.cache(functools.partial(_explainer, settings, meta))
+    explainer = functools.cache(functools.partial(make_explainer, settings, meta.tile_ms))
     context = Context(settings, door, gateway, metrics, keyring, Rates(settings.http_rate_per_s), feed, explainer)
 
     async def count(message: Message, _: Scope) -> None:
@@ -67,13 +67,6 @@ def create_app(settings: Settings, meta: Meta, keyring: Keyring) -> Litestar:
     app.state.context = context
     tell_parameters(app)
     return app
-
-
-def _explainer(settings: Settings, meta: Meta) -> Explainer:
-    from lambent.features import FeatureSet
-    from realtime.explain import Explainer
-
-    return Explainer(FeatureSet(settings.load_taxonomy()), meta.tile_ms)
 
 
 def _cors(origins: list[str]) -> CORSConfig | None:
