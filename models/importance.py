@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from lambent.features import FeatureSet
 from lambent.groups import GROUPS, groups_of
-from models.baselines.inputs import joined, take
 from models.dataset import Sessions, TrainingTable
 from models.metrics import losses
+from models.picked import joined, take
 from models.resample import Resamples
 from models.scored import Predict
 

@@ -21,6 +21,7 @@ from lambent.settings import Settings
 from lambent.tables import INTENTS
 from models.artifact import Artifact
 from models.dataset import Sessions, TrainingTable
+from models.picked import joined, ranges, take
 
 Array = NDArray[Any]
 
@@ -64,7 +65,7 @@ class Matured:
         if not len(own):
             return 0.0, 0
         rows = np.unique(self.session[own])
-        mine = _take(self.sessions, rows)
+        mine = take(self.sessions, rows)
         shift = self.sessions.first[rows] - mine.first  # from a step of all sessions to that of its own
         step = self.step[own] - shift[np.searchsorted(rows, self.session[own])]
         return float(np.abs(artifact.sessions(mine)[step] - self.said[own]).mean()), len(own)
@@ -90,10 +91,10 @@ def matured(settings: Settings, table: TrainingTable, intents: Sequence[str]) ->
         owners = zip(chunk.user.tolist(), chunk.start_ms.tolist(), strict=True)
         own = np.array([number.get(key, -1) for key in owners], np.int64)
         same = np.flatnonzero((own >= 0) & (count[own] <= chunk.length))
-        found.append((_take(chunk, same), own[same]))
-    sessions, live = _joined([one for one, _ in found]), np.concatenate([own for _, own in found])
+        found.append((take(chunk, same), own[same]))
+    sessions, live = joined([one for one, _ in found], table), np.concatenate([own for _, own in found])
     session = np.repeat(np.arange(len(live)), count[live])
-    answer, within = _ranges(begins[live], count[live])
+    answer, within = ranges(begins[live], count[live])
     in_turn = rows["session_events"][answer] == within + 1  # not so where an answer is missing
     answer, session, within = answer[in_turn], session[in_turn], within[in_turn]
     step = sessions.first[session] + within
@@ -130,27 +131,3 @@ def _answers(settings: Settings) -> dict[str, Array]:
     # A stream's entry has its answers in the log's order, and lies in one file in that order.
     order = np.lexsort((columns["seq"], columns["committed_ms"], columns["user"].astype(str)))
     return {name: columns[name][order] for name in (*COLUMNS, *BESIDE)}
-
-
-def _ranges(first: Array, count: Array) -> tuple[Array, Array]:
-    """The positions ``first[i]``, ``first[i] + 1``, … , ``count[i]`` of each, end to end; and how far each is from its first."""
-    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-    return np.repeat(first, count) + within, within
-
-
-def _take(sessions: Sessions, rows: Array) -> Sessions:
-    """The sessions ``rows``."""
-    length = sessions.length[rows]
-    steps, _ = _ranges(sessions.first[rows], length)
-    flat = {name: getattr(sessions, name)[steps] for name in ("ids", "floats", "labels")}
-    whose = {name: getattr(sessions, name)[rows] for name in ("user", "start_ms")}
-    return Sessions(sessions.profile[rows], length, np.cumsum(length) - length, **flat, **whose)
-
-
-def _joined(parts: Sequence[Sessions]) -> Sessions:
-    """Sessions one after the other."""
-    length = np.concatenate([one.length for one in parts])
-    names = ("ids", "floats", "labels", "user", "start_ms")
-    joined = {name: np.concatenate([getattr(one, name) for one in parts]) for name in names}
-    profile = np.concatenate([one.profile for one in parts])
-    return Sessions(profile, length, np.cumsum(length) - length, **joined)

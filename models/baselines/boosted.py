@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent.features import FeatureSet
-from models.baselines.inputs import split_rows, take
+from models.baselines.inputs import split_rows
 from models.dataset import Sessions
+from models.picked import take
 from models.scored import Predict
 
 Array = NDArray[Any]

@@ -12,6 +12,7 @@ from lambent.features import FeatureSet
 from models.calibrate import fit_calibration
 from models.dataset import Sessions, TrainingTable
 from models.metrics import LEAST
+from models.picked import joined, take
 from models.scored import Predict
 
 Array = NDArray[Any]
@@ -26,30 +27,6 @@ def whole(table: TrainingTable, split: str, most: int, seed: int = 1) -> Session
         parts.append(take(chunk, kept[(kept >= low) & (kept < high)] - low))
         low = high
     return joined(parts, table)
-
-
-def take(sessions: Sessions, rows: Array) -> Sessions:
-    """The sessions ``rows`` picks, and nothing else."""
-    length = sessions.length[rows]
-    first = np.cumsum(length) - length
-    steps = np.repeat(sessions.first[rows] - first, length) + np.arange(length.sum())
-    return Sessions(
-        sessions.profile[rows], length, first, sessions.ids[steps], sessions.floats[steps], sessions.labels[steps]
-    )
-
-
-def joined(parts: Sequence[Sessions], table: TrainingTable) -> Sessions:
-    """Parts that ``take`` gave, one behind another."""
-    widths = {"profile": table.profile_width, "ids": table.ids_width, "floats": table.floats_width}
-    kinds = {"profile": np.float32, "ids": np.int32, "floats": np.float32}
-    names = ("profile", "length", "ids", "floats", "labels")
-    own: dict[str, Array] = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        if parts
-        else np.zeros((0, widths[name]) if name in widths else 0, kinds.get(name, np.int64))
-        for name in names
-    }
-    return Sessions(**own, first=np.cumsum(own["length"]) - own["length"])
 
 
 def columns(sessions: Sessions, features: FeatureSet, profile: Sequence[str], steps: Sequence[str]) -> Array:

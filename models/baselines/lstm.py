@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent.features import EMBEDDED, FeatureSet
-from models.baselines.inputs import take
 from models.dataset import MAX_STEPS, Sessions, plan
+from models.picked import take
 from models.scored import Predict
 
 Array = NDArray[Any]

@@ -13,8 +13,9 @@ import numpy as np
 from lambent.features import FeatureSet
 from models.baselines import logistic
 from models.baselines.boosted import boost, rows
-from models.baselines.inputs import split_rows, take
+from models.baselines.inputs import split_rows
 from models.dataset import Sessions
+from models.picked import take
 from models.scored import Array, Predict
 from models.surrogate import named_rows
 

@@ -13,9 +13,10 @@ from lambent.features import EMBEDDED
 from lambent.settings import load_settings
 from models import dataset
 from models.baselines import DEAR, boosted, cheap, dear, lstm
-from models.baselines.inputs import calibrated, split_rows, take, whole
+from models.baselines.inputs import calibrated, split_rows, whole
 from models.dataset import Sessions, TrainingTable
 from models.metrics import log_loss
+from models.picked import take
 from tests.model_tables import FEATURES, simulated_events, training_table, write_training_table
 
 pytestmark = pytest.mark.integration
