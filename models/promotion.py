@@ -32,9 +32,7 @@ def announce(settings: Settings, version: int) -> int:
         ModelError: the version's artifact is missing or broken.
         StoreError: the store cannot be reached, or was never made.
     """
-    folder = artifact_folder(settings, version)
-    read_description(folder)
-    entry = ModelEntry(version, str(folder), digest(folder))
+    entry = _model_entry(settings, version)
     return _append(settings, entry, f"Model {version}", f"lambent model promote {version}")
 
 
@@ -74,9 +72,7 @@ def challenge(settings: Settings, version: int, experiment: str, share: float, *
         ModelError: the version's artifact is missing or broken.
         StoreError: the store cannot be reached, or was never made.
     """
-    folder = artifact_folder(settings, version)
-    read_description(folder)
-    entry = RolloutEntry(ModelEntry(version, str(folder), digest(folder)), experiment, share, shadow)
+    entry = RolloutEntry(_model_entry(settings, version), experiment, share, shadow)
     command = f"lambent model challenge {version} --share {share:g}{' --shadow' if shadow else ''}"
     return _append(settings, entry, f"Challenger {version}", command)
 
@@ -97,6 +93,13 @@ def is_corrected(settings: Settings, version: int) -> bool:
         return False
     calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
     return calibration != Calibration.identity(len(calibration.scale))
+
+
+def _model_entry(settings: Settings, version: int) -> ModelEntry:
+    """What names a version in the log, once its artifact is known to be whole."""
+    folder = artifact_folder(settings, version)
+    read_description(folder)
+    return ModelEntry(version, str(folder), digest(folder))
 
 
 def _append(settings: Settings, control: ControlEntry, what: str, command: str) -> int:

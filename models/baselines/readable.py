@@ -17,11 +17,9 @@ from models.baselines.inputs import split_rows
 from models.dataset import Sessions
 from models.picked import take
 from models.scored import Array, Predict
-from models.surrogate import named_rows
+from models.surrogate import LEAST_SHARE, named_rows
 
 LEAVES = 16
-LEAST_SHARE = 0.005
-"""Of the events, that a rule is for."""
 RULED_ON = 5_000
 """Sessions that the rules are made of: a few leaves need no more."""
 TYPES = ("type",)
