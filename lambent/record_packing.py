@@ -13,6 +13,8 @@ from lambent.packing import CLOCK_BYTES, get, put
 from lambent.views import Array, Last, PackedTiles
 
 COUNT_BYTES, LENGTH_BYTES = 2, 2
+COUNTS_BYTES = 3 * COUNT_BYTES
+"""How many ids, last events and tiles there are."""
 TILE_BYTES = CLOCK_BYTES + COUNT_BYTES
 """Where a tile starts, and how many of the last events it is the fold of."""
 
@@ -37,14 +39,18 @@ def count_parts(packed: Array, begins: Array, ends: Array, sizes: Array, ids: Ar
             continue
         if at + _mask_bytes(sizes[0]) > end:
             return u
-        at += _mask_bytes(sizes[0]) + _marked(packed, at, sizes[0]) + sizes[1] + 2 * COUNT_BYTES
+        at += _mask_bytes(sizes[0]) + _marked(packed, at, sizes[0]) + sizes[1] + COUNTS_BYTES
         if at > end:
             return u
-        ids[u], last[u] = get(packed, at - 2 * COUNT_BYTES, COUNT_BYTES), get(packed, at - COUNT_BYTES, COUNT_BYTES)
+        counts = at - COUNTS_BYTES
+        ids[u], last[u] = get(packed, counts, COUNT_BYTES), get(packed, counts + COUNT_BYTES, COUNT_BYTES)
+        tiles[u] = get(packed, counts + 2 * COUNT_BYTES, COUNT_BYTES)
         at += ids[u] * ID_BYTES
         at += block_bytes(packed, at, end, last[u], sizes[2])
         seen = 0
-        while at + TILE_BYTES <= end:
+        for _ in range(tiles[u]):
+            if at + TILE_BYTES > end:
+                return u
             events = get(packed, at + CLOCK_BYTES, COUNT_BYTES)
             seen += events
             at += TILE_BYTES
@@ -52,7 +58,6 @@ def count_parts(packed: Array, begins: Array, ends: Array, sizes: Array, ids: Ar
                 if at + LENGTH_BYTES > end:
                     return u
                 at += LENGTH_BYTES + get(packed, at, LENGTH_BYTES)
-            tiles[u] += 1
         if at != end or seen > last[u]:
             return u
     return len(begins)
@@ -81,7 +86,7 @@ def take_apart(
         at, end = begins[u], ends[u]
         if at == end:
             continue
-        at = _take_fixed(packed, at, fixed, u, sparse) + 2 * COUNT_BYTES
+        at = _take_fixed(packed, at, fixed, u, sparse) + COUNTS_BYTES
         for _ in range(counts_of_ids[u]):
             ids[at_id] = get(packed, at, ID_BYTES)
             at, at_id = at + ID_BYTES, at_id + 1
@@ -131,25 +136,28 @@ def put_together(
         at = _put_fixed(packed, at + len(head), fixed, u, sparse)
         put(packed, at, counts_of_ids[u], COUNT_BYTES)
         put(packed, at + COUNT_BYTES, counts_of_last[u], COUNT_BYTES)
-        at += 2 * COUNT_BYTES
+        first_tile = at_tile
+        while at_tile < len(tiles.user) and tiles.user[at_tile] == u:
+            at_tile += 1
+        put(packed, at + 2 * COUNT_BYTES, at_tile - first_tile, COUNT_BYTES)
+        at += COUNTS_BYTES
         for _ in range(counts_of_ids[u]):
             put(packed, at, ids[at_id], ID_BYTES)
             at, at_id = at + ID_BYTES, at_id + 1
         at = pack_last(packed, at, last, at_last, counts_of_last[u], codes)
         at_last += counts_of_last[u]
-        while at_tile < len(tiles.user) and tiles.user[at_tile] == u:
-            put(packed, at, tiles.start_ms[at_tile], CLOCK_BYTES)
-            put(packed, at + CLOCK_BYTES, tiles.events[at_tile], COUNT_BYTES)
+        for k in range(first_tile, at_tile):
+            put(packed, at, tiles.start_ms[k], CLOCK_BYTES)
+            put(packed, at + CLOCK_BYTES, tiles.events[k], COUNT_BYTES)
             at += TILE_BYTES
-            if tiles.events[at_tile] == 0:
-                begin = tiles.begin[at_tile]
-                size = tiles.end[at_tile] - begin
+            if tiles.events[k] == 0:
+                begin = tiles.begin[k]
+                size = tiles.end[k] - begin
                 put(packed, at, size, LENGTH_BYTES)
                 at += LENGTH_BYTES
                 for b in range(size):
                     packed[at + b] = tile_bytes[begin + b]
                 at += size
-            at_tile += 1
         ends[u] = at
 
 

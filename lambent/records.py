@@ -1,7 +1,7 @@
 """The two keys of a user: the published profile and the live record, as bytes.
 
     profile:{p}:user  = head | cut-off T in ms (6 bytes) | packed profile (short floats)
-    live:{p}:user     = head | fixed part | number of recent ids and of last events (uint16 each) | ids, 6 bytes each | events
+    live:{p}:user     = head | fixed part | numbers of recent ids, last events and tiles (uint16 each) | ids, 6 bytes each | events
                              | for each tile: start_ms (6 bytes), number of events (uint16)
                                               and where that is 0: length (uint16), packed profile (float64)
 
@@ -41,7 +41,7 @@ from lambent.fold import program_of
 from lambent.last_packing import COLUMNS
 from lambent.packing import CLOCK_BYTES
 from lambent.profile import Profiles
-from lambent.record_packing import COUNT_BYTES, LENGTH_BYTES, TILE_BYTES
+from lambent.record_packing import COUNTS_BYTES, LENGTH_BYTES, TILE_BYTES
 from lambent.sessions import session_dtype
 from lambent.taxonomy import MAX_INTENTS, Taxonomy
 from lambent.tiles import UNCOUNTED, Ragged, Tiles, merge_tiles, rows_of
@@ -65,7 +65,7 @@ LAST_EVENTS = 20
 LAST_FIELDS = ("t_ms", "clock_ms", "type", "opens", "late", "decides", "returns", *TEXT_FIELDS, "price", "dwell_ms")
 """What may be kept of them."""
 MOST_EVENT_BYTES = 8 * (COLUMNS + MAX_INTENTS)
-BLOCK_BYTES = 2 * COUNT_BYTES + CLOCK_BYTES + MOST_EVENT_BYTES
+BLOCK_BYTES = COUNTS_BYTES + CLOCK_BYTES + MOST_EVENT_BYTES
 """Room for what the ids and the events of a record begin with, and more."""
 
 _HEAD = struct.Struct("<B4s")
@@ -124,7 +124,7 @@ def _joined(
     data, ends = np.frombuffer(b"".join([*filled, bytes(8)]), np.uint8), np.cumsum(lengths)
     there = np.flatnonzero(lengths)
     begins = ends - lengths
-    short = lengths[there] < len(head)
+    short = lengths[there] <= len(head)
     if short.any() or (data[begins[there, None] + np.arange(len(head))] != head).any():
         for value in filled:
             _check_head(features, value, version, what)
@@ -135,7 +135,7 @@ def _joined(
 def _check_head(features: FeatureSet, value: bytes, version: int, what: str) -> None:
     if not value:
         return
-    found, feature_hash = _HEAD.unpack_from(value) if len(value) >= _HEAD.size else (0, b"")
+    found, feature_hash = _HEAD.unpack_from(value) if len(value) > _HEAD.size else (0, b"")
     if found != version:
         raise StoreError(
             f"A {what} has version {found}; this is version {version}.",

@@ -20,7 +20,7 @@ MARKS = ("opens", "late", "decides", "returns")
 def record_of(features: FeatureSet, records: LiveRecords, user: int) -> bytes:
     """Its value."""
     last, ids = records.last.of(user), records.recent.of(user).tolist()
-    counts = struct.pack("<HH", len(ids), len(last))
+    counts = struct.pack("<HHH", len(ids), len(last), int((records.tiles.user == user).sum()))
     return b"".join([
         bytes([LIVE_VERSION]), bytes.fromhex(features.hash)[:4], _fixed(records.fixed[user]), counts,
         *(one.to_bytes(6, "little") for one in ids), _events(last) if len(last) else b"",

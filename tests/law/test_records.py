@@ -95,6 +95,13 @@ def test_a_price_comes_back_as_it_was_or_as_next_to_nothing(price: float) -> Non
     np.testing.assert_allclose(found, price, rtol=0, atol=1e-300)
 
 
+def test_a_record_that_lacks_a_whole_tile_is_refused() -> None:
+    whole = a_record()
+    for cut in range(1, len(whole)):
+        with pytest.raises((StoreError, DataError)):
+            decode_live(FEATURES, [whole[:-cut], whole])
+
+
 @given(st.integers(1, 400), st.integers(0, 2**32))
 def test_a_record_that_was_cut_or_broken_is_refused_in_words_or_read(cut: int, seed: int) -> None:
     whole = a_record()
