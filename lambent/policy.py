@@ -9,6 +9,7 @@ import msgspec
 
 from lambent.errors import SettingsError
 from lambent.taxonomy import Taxonomy
+from lambent.toml_files import read_toml
 
 MOST_RULES = 32
 
@@ -45,12 +46,7 @@ def load_policy(path: Path, taxonomy: Taxonomy) -> tuple[Rule, ...]:
     Raises:
         SettingsError: the file cannot be read, is of another form, or its rules are not of this taxonomy.
     """
-    try:
-        rules = msgspec.toml.decode(path.read_bytes(), type=_File).rules
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror}).", "Name a file of rules.") from error
-    except msgspec.MsgspecError as error:
-        raise SettingsError(f"{path}: {error}.", "A rule is [[rules]] with intent, threshold and action.") from error
+    rules = read_toml(path, _File, "Name a file of rules: each [[rules]] with intent, threshold and action.").rules
     if problem := problem_of(rules, taxonomy):
         raise SettingsError(
             f"{path}: {problem}.", "See the page on taxonomy and policy for the rules that are shipped."

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from lambent.errors import SettingsError
+from lambent.toml_files import read_toml
 
 MAX_TYPES = 32  # a session counts each type in a fixed register
 MAX_INTENTS = 8
@@ -66,16 +67,13 @@ def load_taxonomy(path: Path | None = None) -> Taxonomy:
     Raises:
         SettingsError: the file is missing, is not TOML, or contradicts itself.
     """
-    path = path or Path(__file__).with_name("taxonomy.toml")
-    try:
-        taxonomy = msgspec.toml.decode(path.read_bytes(), type=_CachedTaxonomy)
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror}).", "Set LAMBENT_TAXONOMY to a file.") from error
-    except msgspec.MsgspecError as error:
-        raise SettingsError(f"{path}: {error}.", "See the shipped taxonomy.toml for the form.") from error
-    problem = _problem(taxonomy)
-    if problem:
-        raise SettingsError(f"{path}: {problem}.", "See the shipped taxonomy.toml for the form.")
+    path, remedy = (
+        path or Path(__file__).with_name("taxonomy.toml"),
+        "Set LAMBENT_TAXONOMY to a file like the shipped one.",
+    )
+    taxonomy = read_toml(path, _CachedTaxonomy, remedy)
+    if problem := _problem(taxonomy):
+        raise SettingsError(f"{path}: {problem}.", remedy)
     return taxonomy
 
 

@@ -25,5 +25,7 @@ def read_toml(path: Path, form: type[Form], remedy: str) -> Form:
     """
     try:
         return msgspec.toml.decode(path.read_bytes(), type=form)
-    except (OSError, msgspec.MsgspecError) as error:
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}).", remedy) from error
+    except msgspec.MsgspecError as error:
         raise SettingsError(f"{path}: {error}.", remedy) from error

@@ -15,6 +15,7 @@ import msgspec
 
 from lambent.errors import SettingsError
 from lambent.sql import quoted
+from lambent.toml_files import read_toml
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,13 +108,11 @@ def load_rules(path: Path | None = None) -> Rules:
     Raises:
         SettingsError: the file is missing, is not TOML, or holds no such rules.
     """
-    path, remedy = path or Path(__file__).with_name("traffic.toml"), "See the shipped traffic.toml for the form."
-    try:
-        rules = msgspec.toml.decode(path.read_bytes(), type=Rules)
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror}).", "Set LAMBENT_TRAFFIC to a file.") from error
-    except msgspec.MsgspecError as error:
-        raise SettingsError(f"{path}: {error}.", remedy) from error
+    path, remedy = (
+        path or Path(__file__).with_name("traffic.toml"),
+        "Set LAMBENT_TRAFFIC to a file like the shipped one.",
+    )
+    rules = read_toml(path, Rules, remedy)
     if problem := _problem(rules):
         raise SettingsError(f"{path}: {problem}.", remedy)
     return rules
