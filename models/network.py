@@ -92,6 +92,8 @@ class IntentNetwork(keras.Model):
     def _build_all(self) -> None:
         """Make every weight now, in one order on all ranks."""
         s = self.shape_of
+        for layer in self.embeddings.values():
+            layer.build()
         state = self.start(np.zeros((1, s.profile), "f4"))
         self.step(state, np.zeros((1, s.ids), "i4"), np.zeros((1, s.floats), "f4"))
 
@@ -113,10 +115,12 @@ class IntentNetwork(keras.Model):
 
     def event(self, ids: Any, floats: Any) -> Any:
         """[…, I], […, F] → […, X] one event as the cell sees it."""
-        kind = keras.ops.one_hot(ids[..., 0], self.shape_of.types, dtype="float32")  # […, types]
-        column = {name: 1 + i for i, name in enumerate(EMBEDDED)}
-        embedded = [layer(ids[..., column[name]]) for name, layer in self.embeddings.items()]  # […, width] each
-        return keras.ops.concatenate([kind, *embedded, self.float_normal(floats)], axis=-1)  # […, X]
+        kind, *columns = tf.unstack(ids, axis=-1)  # […] each
+        known = tf.one_hot(kind, self.shape_of.types)  # […, types]
+        column = dict(zip(EMBEDDED, columns, strict=True))
+        # Not by calling the layers: they also take negative ids, which costs three operations of a step each.
+        embedded = [tf.gather(one.embeddings, column[name]) for name, one in self.embeddings.items()]  # […, width] each
+        return keras.ops.concatenate([known, *embedded, self.float_normal(floats)], axis=-1)  # […, X]
 
     def logits(self, state: Any, x: Any) -> Any:
         """[…, H], […, X] → […, K]."""

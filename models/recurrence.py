@@ -36,11 +36,11 @@ class Recurrence(keras.layers.Layer):
 
     def advance(self, state: Any, x: Any) -> Any:
         """[n, H] states and one event each [n, X] → [n, H] states."""
-        z, r, c = keras.ops.split(self.inputs(x), 3, axis=-1)  # [n, 3H] → 3 × [n, H]
-        z_h, r_h, c_h = keras.ops.split(self.recurrent(state), 3, axis=-1)  # [n, 3H] → 3 × [n, H]
-        update = keras.ops.sigmoid(z + z_h)  # [n, H]
-        candidate = keras.ops.tanh(c + keras.ops.sigmoid(r + r_h) * c_h)  # [n, H]
-        return update * state + (1.0 - update) * candidate
+        gates, c = keras.ops.split(self.inputs(x), [2 * H], axis=-1)  # [n, 3H] → [n, 2H], [n, H]
+        gates_h, c_h = keras.ops.split(self.recurrent(state), [2 * H], axis=-1)  # [n, 3H] → [n, 2H], [n, H]
+        update, reset = keras.ops.split(keras.ops.sigmoid(gates + gates_h), 2, axis=-1)  # [n, 2H] → 2 × [n, H]
+        candidate = keras.ops.tanh(c + reset * c_h)  # [n, H]
+        return candidate + update * (state - candidate)
 
     def over(self, state: Any, x: Any, alive: Any) -> Any:
         """The states after each event of packed sessions.
