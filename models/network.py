@@ -1,14 +1,18 @@
 """The network: a profile becomes a state, and each event moves the state and says the intent.
 
-    h_0      = tanh(V · normal(profile))
+    p        = P · normal(profile)
+    h_0      = tanh(V · N · normal(profile))
     x_t      = [onehot(type_t), E_category[…], E_brand[…], E_device[…], E_query[…], normal(floats_t)]
     h_t      = GRU(x_t, h_{t-1})
-    logits_t = U · relu(W · [h_t, x_t])
+    logits_t = p + U · relu(W · [h_t, x_t])
 
 The GRU is ``recurrence.Recurrence``. The event enters the head beside the state, so that what is plain from the event
-alone need not pass the gates.
+alone need not pass the gates. What the profile says of the intent, whatever happens, is the prior p, as in a logistic
+regression; what it has to do with events passes a neck of few units. A profile has hundreds of features and a session
+one: given all of the state's floats, the network learns by heart (measured in ADR 0028). The state that is kept
+is [h_t, p].
 
-Shapes: n sessions, T steps, D profile features, I ids, F floats, K intents, H the state's width.
+Shapes: n sessions, T steps, D profile features, I ids, F floats, K intents, H of the recurrence, S = H + K of the state.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ EMBEDDING_WIDTHS = {"category": 4, "brand": 2, "device": 2, "query_first": 4, "q
 (repeated, affinity, price)."""
 
 HEAD_WIDTH = 48
+NECK_WIDTH = 8
 NORMAL_LIMIT = 6.0
 """Normalised values are cut off here, in standard deviations: an outlier must not drive the state."""
 
@@ -73,15 +78,20 @@ class IntentNetwork(keras.Model):
 
     def __init__(self, shape: Shape, seed: int = 0) -> None:
         super().__init__()
-        glorot = [keras.initializers.GlorotUniform(seed + 10 + i) for i in range(3)]
+        glorot = [keras.initializers.GlorotUniform(seed + 10 + i) for i in range(4)]
+        self._width = STATE_WIDTH - shape.intents
         self.shape_of = shape
         self.profile_normal, self.float_normal = Normal(name="profile_normal"), Normal(name="float_normal")
-        self.first = keras.layers.Dense(STATE_WIDTH, "tanh", kernel_initializer=glorot[0], name="start")
+        self.prior = keras.layers.Dense(
+            shape.intents, use_bias=False, kernel_initializer=_small(seed + 20, 1e-3), name="prior"
+        )
+        self.neck = keras.layers.Dense(NECK_WIDTH, use_bias=False, kernel_initializer=glorot[3], name="neck")
+        self.first = keras.layers.Dense(self._width, "tanh", kernel_initializer=glorot[0], name="start")
         self.embeddings = {
             name: keras.layers.Embedding(EMBEDDED[name], width, name=name, embeddings_initializer=_small(seed + i))
             for i, (name, width) in enumerate(EMBEDDING_WIDTHS.items())
         }
-        self.recurrence = Recurrence(seed + 1)
+        self.recurrence = Recurrence(self._width, seed + 1)
         self.hidden = keras.layers.Dense(HEAD_WIDTH, "relu", kernel_initializer=glorot[1], name="hidden")
         self.head = keras.layers.Dense(shape.intents, kernel_initializer=glorot[2], name="head")
         self._build_all()
@@ -98,20 +108,27 @@ class IntentNetwork(keras.Model):
         self.step(state, np.zeros((1, s.ids), "i4"), np.zeros((1, s.floats), "f4"))
 
     def start(self, profile: Any) -> Any:
-        """[n, D] profiles → [n, H] states before the first event."""
-        return self.first(self.profile_normal(profile))  # [n, D] → [n, H]
+        """[n, D] profiles → [n, S] states before the first event."""
+        return keras.ops.concatenate(self._begin(profile), axis=-1)  # [n, H], [n, K] → [n, S]
 
     def step(self, state: Any, ids: Any, floats: Any) -> tuple[Any, Any]:
-        """[n, H] states and one event each ([n, I], [n, F]) → [n, H] states and [n, K] logits."""
+        """[n, S] states and one event each ([n, I], [n, F]) → [n, S] states and [n, K] logits."""
         x = self.event(ids, floats)  # [n, X]
-        state = self.recurrence.advance(state, x)  # [n, H], [n, X] → [n, H]
-        return state, self.logits(state, x)  # [n, K]
+        h, prior = keras.ops.split(state, [self._width], axis=-1)  # [n, S] → [n, H], [n, K]
+        h = self.recurrence.advance(h, x)  # [n, H], [n, X] → [n, H]
+        return keras.ops.concatenate([h, prior], axis=-1), self.logits(h, x, prior)  # [n, S], [n, K]
 
     def call(self, profile: Any, alive: Any, ids: Any, floats: Any) -> Any:
         """Packed sessions: [n, D], [T], [events, I], [events, F] → [events, K] logits."""
         x = self.event(ids, floats)  # [events, X]
-        states = self.recurrence.over(self.start(profile), x, alive)  # [n, H], [events, X], [T] → [events, H]
-        return self.logits(states, x)  # [events, K]
+        first, prior = self._begin(profile)  # [n, H], [n, K]
+        h = self.recurrence.over(first, x, alive)  # [n, H], [events, X], [T] → [events, H]
+        return self.logits(h, x, tf.gather(prior, tf.ragged.range(alive).values))  # [events, K]
+
+    def _begin(self, profile: Any) -> tuple[Any, Any]:
+        """[n, D] profiles → [n, H], [n, K]."""
+        normal = self.profile_normal(profile)  # [n, D]
+        return self.first(self.neck(normal)), self.prior(normal)
 
     def event(self, ids: Any, floats: Any) -> Any:
         """[…, I], […, F] → […, X] one event as the cell sees it."""
@@ -122,9 +139,9 @@ class IntentNetwork(keras.Model):
         embedded = [tf.gather(one.embeddings, column[name]) for name, one in self.embeddings.items()]  # […, width] each
         return keras.ops.concatenate([known, *embedded, self.float_normal(floats)], axis=-1)  # […, X]
 
-    def logits(self, state: Any, x: Any) -> Any:
-        """[…, H], […, X] → […, K]."""
-        return self.head(self.hidden(keras.ops.concatenate([state, x], axis=-1)))  # […, H + X] → […, K]
+    def logits(self, h: Any, x: Any, prior: Any) -> Any:
+        """[…, H], […, X], […, K] → […, K]."""
+        return prior + self.head(self.hidden(keras.ops.concatenate([h, x], axis=-1)))  # […, H + X] → […, K]
 
 
 def batch_signature(shape: Shape) -> list[Any]:
@@ -143,5 +160,5 @@ def loss_sum(logits: Any, labels: Any) -> Any:
     return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
 
 
-def _small(seed: int) -> Any:
-    return keras.initializers.RandomNormal(stddev=0.05, seed=seed)
+def _small(seed: int, spread: float = 0.05) -> Any:
+    return keras.initializers.RandomNormal(stddev=spread, seed=seed)

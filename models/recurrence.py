@@ -12,11 +12,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lambent.records import STATE_WIDTH as H
-
-LOOP_SHAPES = (tf.TensorShape([]), tf.TensorShape([None, H]), tf.TensorShape(None))
-"""Of what a loop over time hands on: the step, a state for each session that goes on, an array of a row a step."""
-
 
 class Recurrence(keras.layers.Layer):
     """A gated recurrent unit whose inputs enter for all steps at once, so that a loop over time holds little.
@@ -25,17 +20,23 @@ class Recurrence(keras.layers.Layer):
     h'        = σ(z + z') · h + (1 - σ(z + z')) · tanh(c + σ(r + r') · c')
 
     Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder", EMNLP 2014.
+
+    Args:
+        width: H, floats of a state.
+        seed: of the first weights.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, width: int, seed: int) -> None:
         super().__init__(name="recurrence")
+        self.width = width
         glorot = keras.initializers.GlorotUniform(seed)
-        self.inputs = keras.layers.Dense(3 * H, kernel_initializer=glorot, name="inputs")
+        self.inputs = keras.layers.Dense(3 * width, kernel_initializer=glorot, name="inputs")
         orthogonal = keras.initializers.Orthogonal(seed=seed)
-        self.recurrent = keras.layers.Dense(3 * H, kernel_initializer=orthogonal, name="recurrent")
+        self.recurrent = keras.layers.Dense(3 * width, kernel_initializer=orthogonal, name="recurrent")
 
     def advance(self, state: Any, x: Any) -> Any:
         """[n, H] states and one event each [n, X] → [n, H] states."""
+        H = self.width
         gates, c = keras.ops.split(self.inputs(x), [2 * H], axis=-1)  # [n, 3H] → [n, 2H], [n, H]
         gates_h, c_h = keras.ops.split(self.recurrent(state), [2 * H], axis=-1)  # [n, 3H] → [n, 2H], [n, H]
         update, reset = keras.ops.split(keras.ops.sigmoid(gates + gates_h), 2, axis=-1)  # [n, 2H] → 2 × [n, H]
@@ -64,6 +65,7 @@ def packed(state: Any, gates: Any, kernel: Any, bias: Any, alive: Any) -> Any:
     operation over all events, where automatic differentiation does each of them T times.
     """
     ends = tf.cumsum(alive)  # [T]
+    H = kernel.shape[0]
 
     @tf.custom_gradient
     def run(state: Any, gates: Any, kernel: Any, bias: Any) -> Any:
@@ -88,12 +90,14 @@ def packed(state: Any, gates: Any, kernel: Any, bias: Any, alive: Any) -> Any:
 
 def _update_reset(gates: Any, recurrent: Any) -> tuple[Any, Any]:
     """[n, 3H], [n, 3H] → 2 × [n, H]: how much is kept, and how much of the state the candidate sees."""
+    H = gates.shape[1] // 3
     both = tf.sigmoid(gates[:, : 2 * H] + recurrent[:, : 2 * H])
     return both[:, :H], both[:, H:]
 
 
 def _forward(state: Any, gates: Any, kernel: Any, bias: Any, alive: Any, ends: Any) -> tuple[Any, Any]:
     """[events, H] states before each event, and what they add to its gates, [events, 3H]."""
+    H = kernel.shape[0]
 
     def step(t: Any, state: Any, states: Any, added: Any) -> tuple[Any, ...]:
         state = state[: alive[t]]
@@ -105,12 +109,13 @@ def _forward(state: Any, gates: Any, kernel: Any, bias: Any, alive: Any, ends: A
 
     steps = tf.shape(alive)[0]
     start = (0, state, _rows(steps, H), _rows(steps, 3 * H))
-    _, _, states, added = tf.while_loop(lambda t, *_: t < steps, step, start, (*LOOP_SHAPES, tf.TensorShape(None)))
+    _, _, states, added = tf.while_loop(lambda t, *_: t < steps, step, start, (*_loop_shapes(H), tf.TensorShape(None)))
     return states.concat(), added.concat()
 
 
 def _backward(d_after: Any, z: Any, slopes: Any, kernel: Any, n: Any, alive: Any, ends: Any) -> tuple[Any, Any]:
     """[events, H] what each state after an event is to the loss in all, and [n, H] the first states."""
+    H = kernel.shape[0]
 
     def step(t: Any, passed: Any, all_in_all: Any) -> tuple[Any, ...]:
         rows = slice(ends[t] - alive[t], ends[t])
@@ -120,8 +125,13 @@ def _backward(d_after: Any, z: Any, slopes: Any, kernel: Any, n: Any, alive: Any
 
     steps = tf.shape(alive)[0]
     start = (steps - 1, tf.zeros((0, H)), _rows(steps, H))
-    _, passed, d = tf.while_loop(lambda t, *_: t >= 0, step, start, LOOP_SHAPES)
+    _, passed, d = tf.while_loop(lambda t, *_: t >= 0, step, start, _loop_shapes(H))
     return d.concat(), tf.pad(passed, [[0, n - tf.shape(passed)[0]], [0, 0]])
+
+
+def _loop_shapes(width: int) -> tuple[Any, ...]:
+    """Of what a loop over time hands on: the step, a state for each session that goes on, an array of a row a step."""
+    return tf.TensorShape([]), tf.TensorShape([None, width]), tf.TensorShape(None)
 
 
 def _rows(steps: Any, width: int) -> Any:

@@ -40,10 +40,10 @@ class Options:
     """
 
     batch: int = 128
-    epochs: int = 4
+    epochs: int = 5
     patience: int = 2
     learning_rate: float = 3e-3
-    weight_decay: float = 1e-2
+    weight_decay: float = 0.3
     clip: float = 1.0
     average_decay: float = 0.99
     seed: int = 1

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from lambent.records import STATE_WIDTH
 from models.dataset import MAX_STEPS, TrainingTable
-from models.network import EMBEDDED, EMBEDDING_WIDTHS, HEAD_WIDTH, Shape
+from models.network import EMBEDDED, EMBEDDING_WIDTHS, HEAD_WIDTH, NECK_WIDTH, Shape
 from models.trainer import Options
 
 BUCKETS = (2, 3, 4, 5, 6, 7, 9, 11, 14, 18, 24, 32, 64, 128, MAX_STEPS + 1)
@@ -24,14 +24,17 @@ def network(shape: Shape) -> Any:
     profile = keras.Input((shape.profile,))
     ids, floats = keras.Input((None, shape.ids), dtype="int32"), keras.Input((None, shape.floats))
     normal = [layers.Normalization(mean=np.zeros(n), variance=np.ones(n)) for n in (shape.profile, shape.floats)]
-    first = layers.Dense(STATE_WIDTH, "tanh")(normal[0](profile))
+    width, known = STATE_WIDTH - shape.intents, normal[0](profile)
+    first = layers.Dense(width, "tanh")(layers.Dense(NECK_WIDTH, use_bias=False)(known))
+    prior = layers.Reshape((1, shape.intents))(layers.Dense(shape.intents, use_bias=False)(known))
     kind = layers.Lambda(lambda t: keras.ops.one_hot(t[..., 0], shape.types, dtype="float32"))(ids)
     column = {name: 1 + i for i, name in enumerate(EMBEDDED)}
     embedded = [layers.Embedding(EMBEDDED[n], width)(ids[..., column[n]]) for n, width in EMBEDDING_WIDTHS.items()]
     x = layers.Concatenate()([kind, *embedded, normal[1](floats)])
-    state = layers.GRU(STATE_WIDTH, return_sequences=True)(x, initial_state=first)
+    state = layers.GRU(width, return_sequences=True)(x, initial_state=first)
     hidden = layers.Dense(HEAD_WIDTH, "relu")(layers.Concatenate()([state, x]))
-    return keras.Model([profile, ids, floats], layers.Dense(shape.intents)(hidden))
+    logits = layers.Add()([prior, layers.Dense(shape.intents)(hidden)])
+    return keras.Model([profile, ids, floats], logits)
 
 
 def pipeline(table: TrainingTable, batch: int) -> Any:
