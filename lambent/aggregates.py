@@ -2,19 +2,18 @@
 
 An aggregate is a commutative monoid over single events: the declaration says which events count and what one is worth;
 nothing else is ever needed, so batch and live cannot differ. A fact is one over what is told of the user besides. Values that decay are kept as of the user's clock:
-``decayed(h) = Σ value · 2^(−age/h)``. ``kernel`` follows the declarations, ``oracle`` says slowly what they mean.
+``decayed(h) = Σ value · 2^(−age/h)``. ``kernel`` follows the declarations, ``showing`` computes their features, ``oracle`` says
+slowly what they mean.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.events import MIN_EVENT_MS
 from lambent.taxonomy import EventType
 
 SECOND_MS = 1_000
@@ -34,8 +33,6 @@ ACT_BITS, HASH_BITS = 2, 20
 """Of an entry. With 20 bits one product in 130,000 is taken for one of the eight that a user has seen."""
 Block = NDArray[Any]
 """[n, width]: the values of an aggregate for n users."""
-Clock = NDArray[np.int64]
-Members = Sequence["Aggregate"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,20 +77,8 @@ class Aggregate:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the model features that it gives, in the order of ``finalize``."""
+        """Names of the model features that it gives, in the order in which they are shown."""
         return (self.name,) if self.width == 1 else tuple(f"{self.name}[{column}]" for column in range(self.width))
-
-    @staticmethod
-    def finalize(block: Block, clock_ms: Clock, weight: Block, members: Members) -> Block:
-        """[n, features] model features of all aggregates of this kind, side by side.
-
-        Args:
-            block: [n, columns] their values.
-            clock_ms: [n] the time asked for.
-            weight: [n, columns] for values that decay, ``2^(−age/h)`` from the profile's clock to the time asked for.
-            members: the aggregates, in the order of their columns.
-        """
-        return np.log1p(block)
 
 
 class Count(Aggregate):
@@ -121,23 +106,12 @@ class Latest(Aggregate):
 
     group: ClassVar[str] = "latest"
 
-    @staticmethod
-    def finalize(block: Block, clock_ms: Clock, weight: Block, members: Members) -> Block:
-        age_ms = np.maximum(clock_ms[:, None] - block * SECOND_MS, 0)
-        return np.where(block == Latest.identity, 0.0, np.exp2(-age_ms / WEEK_MS))
-
 
 class Earliest(Aggregate):
     """Time of the oldest event in seconds. The feature is log(1 + age in days), 0 if there was none."""
 
     identity: ClassVar[int] = np.iinfo(np.int64).max
     group: ClassVar[str] = "earliest"
-
-    @staticmethod
-    def finalize(block: Block, clock_ms: Clock, weight: Block, members: Members) -> Block:
-        known = block != Earliest.identity
-        age_ms = clock_ms[:, None] - np.where(known, block, 0) * SECOND_MS
-        return np.where(known, np.log1p(np.maximum(age_ms, 0) / DAY_MS), 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,10 +129,6 @@ class Decayed(Aggregate):
 
     dtype: ClassVar[str] = "f8"
     group: ClassVar[str] = "decayed"
-
-    @staticmethod
-    def finalize(block: Block, clock_ms: Clock, weight: Block, members: Members) -> Block:
-        return np.log1p(block * weight)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,14 +166,6 @@ class Distinct(Aggregate):
         """The estimate."""
         return (self.name,)
 
-    @staticmethod
-    def finalize(block: Block, clock_ms: Clock, weight: Block, members: Members) -> Block:
-        registers = block.reshape(len(block), block.shape[1] // REGISTERS, REGISTERS)
-        raw = 0.673 * REGISTERS**2 / np.exp2(-registers.astype(np.float64)).sum(axis=2)
-        empty = (registers == 0).sum(axis=2)
-        linear = REGISTERS * np.log(REGISTERS / np.maximum(empty, 1))
-        return np.log1p(np.where((raw <= 2.5 * REGISTERS) & (empty > 0), linear, raw))
-
 
 @dataclasses.dataclass(frozen=True)
 class Recent(Aggregate):
@@ -232,43 +194,15 @@ class Recent(Aggregate):
         return one.name in self.acts
 
     @property
+    def has_ages(self) -> bool:
+        """Whether the age of what is in is shown."""
+        return len(self.acts) > 1
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """How many are in, how new the newest entry is, and how old the newest that is in."""
-        ages = AGES_H if len(self.acts) > 1 else ()
+        ages = AGES_H if self.has_ages else ()
         return f"{self.name}_held", f"{self.name}_newest", *(f"{self.name}_age_{hours}h" for hours in ages)
-
-    def show(self, entries: Block, clock_ms: Clock) -> Block:
-        """[n, features] of entries [n, width]; see ``finalize``."""
-        inside = np.where((entries != 0) & (act_of(entries) == 0), entries, 0)
-        newest, newest_in = entries.max(axis=1), inside.max(axis=1)
-        held, age_ms = np.log1p((inside != 0).sum(axis=1)), np.maximum(clock_ms - time_of(newest), 0)
-        shown = np.column_stack([held, np.where(newest == 0, 0.0, np.exp2(-age_ms / DAY_MS))])
-        if len(self.acts) == 1:
-            return shown
-        ages = _splines(np.maximum(clock_ms - time_of(newest_in), MINUTE_MS) / HOUR_MS)
-        return np.concatenate([shown, np.where(newest_in[:, None] == 0, 0.0, ages)], axis=1)
-
-    @staticmethod
-    def finalize(block: Block, clock_ms: Clock, weight: Block, members: Members) -> Block:
-        own = np.split(block, range(RECALLED, block.shape[1], RECALLED), axis=1)
-        shown = [one.show(part, clock_ms) for one, part in zip(members, own, strict=False) if isinstance(one, Recent)]
-        return np.concatenate([np.zeros((len(block), 0)), *shown], axis=1)
-
-
-def _splines(age_h: Block) -> Block:
-    """[n, knots] of ages [n] in hours."""
-    at = np.interp(np.log(age_h), np.log(AGES_H), np.arange(len(AGES_H)))
-    return np.maximum(1 - np.abs(at[:, None] - np.arange(len(AGES_H))), 0.0)
-
-
-def act_of(entries: Block) -> Block:
-    """Place of each entry's act in ``Recent.acts``."""
-    return (entries >> HASH_BITS) & ((1 << ACT_BITS) - 1)
-
-
-def time_of(entries: Block) -> Block:
-    """Time of each entry, a whole minute, in milliseconds."""
-    return (entries >> (HASH_BITS + ACT_BITS)) * MINUTE_MS + MIN_EVENT_MS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,8 +27,10 @@ from lambent import (
     last_packing,
     monoid,
     packing,
+    profile,
     record_packing,
     sessions,
+    showing,
     views,
 )
 from lambent.encoding import TEXT_FIELDS
@@ -40,8 +42,10 @@ _MODULES = (
     packing,
     last_packing,
     record_packing,
+    showing,
     views,
     sessions,
+    profile,
     encoding,
     aggregates,
     catalogue,
@@ -121,6 +125,12 @@ def mark(clock_ms: Any, user: Any, t_ms: Any, opens: Any, late: Any, clocks_ms: 
 def fold_profiles(program: Arrays, user: Any, events: Arrays, expired: Any, profiles: Arrays) -> None:
     """``kernel.fold_profiles``."""
     kernel.fold_profiles(views.Program(*program), user, views.Events(*events), expired, views.Profiles(*profiles))
+
+
+@compiled(types.void(types.Tuple((_F8, _I8, _I8, _I8, _I8_2)), _PROFILES, _I8, _F4_2))
+def show_profiles(shown: Arrays, profiles: Arrays, clock_ms: Any, into: Any) -> None:
+    """``showing.show_profiles``."""
+    showing.show_profiles(views.Shown(*shown), views.Profiles(*profiles), clock_ms, into)
 
 
 @compiled(types.void(_PROGRAM, _PROFILES, _I8, _PROFILES))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.aggregates import DAY_MS, SECOND_MS, Aggregate, Block, Clock, Members
+from lambent.aggregates import SECOND_MS, Aggregate
 from lambent.sql import quoted
 from lambent.taxonomy import EventType
 
@@ -60,15 +60,6 @@ class Fact(Aggregate):
         """The same as an SQL expression over the column."""
         raise NotImplementedError
 
-    def show(self, codes: NDArray[np.int64], clock_ms: Clock) -> Block:
-        """[n, features] of codes [n]; see ``finalize``."""
-        raise NotImplementedError
-
-    @staticmethod
-    def finalize(block: Block, clock_ms: Clock, weight: Block, members: Members) -> Block:
-        shown = [one.show(block[:, n], clock_ms) for n, one in enumerate(members) if isinstance(one, Fact)]
-        return np.concatenate([np.zeros((len(block), 0)), *shown], axis=1)
-
 
 @dataclasses.dataclass(frozen=True)
 class Choice(Fact):
@@ -98,10 +89,6 @@ class Choice(Fact):
         cases += [f"{self.column} = {quoted(value)} THEN {self.code(value)}L" for value in self.values]
         return f"CASE WHEN {' WHEN '.join(cases)} ELSE {1 + len(self.values)}L END"
 
-    def show(self, codes: NDArray[np.int64], clock_ms: Clock) -> Block:
-        """See ``Fact``."""
-        return (codes[:, None] == np.arange(2 + len(self.values))).astype(np.float64)
-
 
 class Since(Fact):
     """A time in seconds, at least 1. The features are log(1 + age in days) and 1 where it is not known."""
@@ -119,12 +106,6 @@ class Since(Fact):
         """See ``Fact``."""
         seconds = f"least(greatest({self.column} div {SECOND_MS}, 1L), {MAX_FACT}L)"
         return f"CASE WHEN {self.column} IS NULL THEN 0L ELSE {seconds} END"
-
-    def show(self, codes: NDArray[np.int64], clock_ms: Clock) -> Block:
-        """See ``Fact``."""
-        known = codes != self.identity
-        age_ms = np.where(known, np.maximum(clock_ms - codes * SECOND_MS, 0), 0)
-        return np.column_stack([np.log1p(age_ms / DAY_MS), ~known])
 
 
 @dataclasses.dataclass(frozen=True)

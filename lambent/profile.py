@@ -1,6 +1,7 @@
 """A profile: a user's aggregates side by side, as one row of a structured array.
 
-All operations take arrays of users. Aggregates of one kind lie in one block. ``oracle.py`` says the same slowly.
+All operations take arrays of users. Aggregates of one kind lie in one block. ``oracle.py`` says the same slowly, ``showing``
+what the model sees of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent.aggregates import Aggregate, Block, Count, Decayed, Distinct, Earliest, Latest, Ratio, Recent
-from lambent.facts import Fact
+from lambent.facts import Choice, Fact
+from lambent.views import Arrays, Shown, profile_blocks
 
 Profiles = NDArray[np.void]
 """A structured array of ``Layout.dtype``."""
@@ -74,31 +76,28 @@ class Layout:
         profiles[users] = self.identity(1)
         profiles["fact"][users] = facts
 
-    def weight(self, age_ms: NDArray[np.int64]) -> NDArray[np.float64]:
-        """[n, width of the decayed block] ``2^(age/h)``; ``age_ms`` [n] is 0 or negative."""
-        by_half_life: NDArray[np.float64] = np.exp2(age_ms[:, None] / self.half_lives_ms)
-        return by_half_life[:, self.half_life_of]
-
     def finalize(self, profiles: Profiles, clock_ms: NDArray[np.int64]) -> NDArray[np.float32]:
         """[n, features] the model's view of the profiles as of ``clock_ms`` [n], which no profile is later than."""
-        weight = self.weight(np.where(profiles["clock_ms"] == 0, 0, profiles["clock_ms"] - clock_ms))
-        blocks = [
-            kind.finalize(profiles[group], clock_ms, weight, self.members[group]) for group, kind in KINDS.items()
-        ]
-        blocks.append(self._quotients(profiles["decayed"] * weight))
-        return np.concatenate(blocks, axis=1, dtype=np.float32, casting="same_kind")
+        from lambent import compiled  # what only declares features needs no compiler
 
-    def _quotients(self, decayed: Block) -> Block:
-        columns, whole = self._ratio_columns
-        of, per, less = (decayed[:, own] for own in columns)
-        less[:, whole] = 0
-        return np.divide(of, per - less, out=np.zeros_like(of), where=per - less >= LEAST_WEIGHT)
+        features = np.empty((len(profiles), len(self.feature_names)), np.float32)
+        compiled.show_profiles(self._shown, profile_blocks(profiles), clock_ms, features)
+        return features
 
     @functools.cached_property
-    def _ratio_columns(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """[3, ratios] columns of ``of``, ``per`` and ``less``, and [ratios] whether nothing is taken off."""
-        columns = [[self.column[getattr(one, side) or one.of] for one in self.ratios] for side in ("of", "per", "less")]
-        return np.array(columns, np.int64), np.array([not one.less for one in self.ratios])
+    def _shown(self) -> Arrays:
+        """``views.Shown``."""
+        column = self.column
+        ratios = [(column[one.of], column[one.per], column[one.less] if one.less else -1) for one in self.ratios]
+        facts = self.members["fact"]
+        shown = Shown(
+            half_life_ms=self.half_lives_ms,
+            half_life_of=self.half_life_of,
+            ages=np.array([isinstance(a, Recent) and a.has_ages for a in self.members["recent"]], np.int64),
+            choices=np.array([len(a.feature_names) if isinstance(a, Choice) else 0 for a in facts], np.int64),
+            ratios=np.array(ratios, np.int64).reshape(-1, 3),
+        )
+        return tuple(shown)
 
     @functools.cached_property
     def feature_names(self) -> tuple[str, ...]:

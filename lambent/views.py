@@ -45,6 +45,23 @@ class Program(NamedTuple):
     returned: int
 
 
+class Shown(NamedTuple):
+    """What the model sees of a profile, as tables.
+
+    Attributes:
+        half_life_ms: [half-lives], and half_life_of: [decayed columns] which of them.
+        ages: [last-N maps] whether the age of what is in one is shown.
+        choices: [facts] how many codes a text has; 0: it is a time.
+        ratios: [ratios, 3] decayed columns of what is divided, by what, and what is taken off that; -1: nothing.
+    """
+
+    half_life_ms: Array
+    half_life_of: Array
+    ages: Array
+    choices: Array
+    ratios: Array
+
+
 class Events(NamedTuple):
     """Columns of [n] events; ``texts`` are their hashes, in the order of ``encoding.TEXT_FIELDS``."""
 

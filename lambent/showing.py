@@ -1,0 +1,161 @@
+"""What the model sees of a profile, compiled: profile by profile, kind by kind, in the order of ``Layout.feature_names``.
+
+``aggregates`` and ``facts`` say what the features are. The tests' oracle says the same slowly, for many at once.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from lambent.aggregates import (
+    ACT_BITS,
+    AGES_H,
+    DAY_MS,
+    HASH_BITS,
+    HOUR_MS,
+    MINUTE_MS,
+    RECALLED,
+    REGISTERS,
+    SECOND_MS,
+    WEEK_MS,
+)
+from lambent.events import MIN_EVENT_MS
+from lambent.monoid import NEVER_SEEN
+from lambent.profile import LEAST_WEIGHT
+from lambent.sessions import NEVER_MS
+from lambent.views import Array, Profiles, Shown
+
+LOG_AGES = np.log(np.array(AGES_H, np.float64))
+BIAS = 0.673
+"""Of the harmonic mean of 16 registers."""
+
+
+@njit
+def show_profiles(shown: Shown, profiles: Profiles, clock_ms: Array, into: Array) -> None:
+    """Write the features of n profiles.
+
+    Args:
+        shown: of the layout.
+        profiles: n of them.
+        clock_ms: [n] the time asked for, which no profile is later than.
+        into: [n, features].
+    """
+    weight = np.empty(len(shown.half_life_ms))
+    for u in range(len(clock_ms)):
+        now_ms, row = clock_ms[u], into[u]
+        age_ms = 0 if profiles.clock_ms[u] == NEVER_MS else profiles.clock_ms[u] - now_ms
+        for h in range(len(weight)):
+            weight[h] = 2.0 ** (age_ms / shown.half_life_ms[h])
+        at = _show_numbers(shown, profiles, u, now_ms, weight, row)
+        at = _show_distinct(profiles.register, u, row, at)
+        at = _show_recent(shown.ages, profiles.recent, u, now_ms, row, at)
+        at = _show_facts(shown.choices, profiles.fact, u, now_ms, row, at)
+        _show_ratios(shown, profiles.decayed, u, weight, row, at)
+
+
+@njit
+def _show_numbers(shown: Shown, profiles: Profiles, u: int, now_ms: int, weight: Array, row: Array) -> int:
+    """Counts, decayed sums, and the newest and oldest times."""
+    count, decayed, latest, earliest = profiles.count[u], profiles.decayed[u], profiles.latest[u], profiles.earliest[u]
+    for k in range(len(count)):
+        row[k] = math.log1p(count[k]) if count[k] else 0.0
+    at = len(count)
+    for k in range(len(decayed)):
+        row[at + k] = math.log1p(decayed[k] * weight[shown.half_life_of[k]]) if decayed[k] else 0.0
+    at += len(decayed)
+    for k in range(len(latest)):
+        row[at + k] = 2.0 ** (-max(now_ms - latest[k] * SECOND_MS, 0) / WEEK_MS) if latest[k] else 0.0
+    at += len(latest)
+    for k in range(len(earliest)):
+        known = earliest[k] != NEVER_SEEN
+        row[at + k] = math.log1p(max(now_ms - earliest[k] * SECOND_MS, 0) / DAY_MS) if known else 0.0
+    return at + len(earliest)
+
+
+@njit
+def _show_distinct(register: Array, u: int, row: Array, at: int) -> int:
+    """The estimates of distinct counts."""
+    for first in range(0, register.shape[1], REGISTERS):
+        total, empty = 0.0, 0
+        for k in range(first, first + REGISTERS):
+            total += 2.0 ** -float(register[u, k])
+            empty += register[u, k] == 0
+        estimate = BIAS * REGISTERS**2 / total
+        if estimate <= 2.5 * REGISTERS and empty > 0:
+            estimate = REGISTERS * math.log(REGISTERS / empty)
+        row[at] = math.log1p(estimate)
+        at += 1
+    return at
+
+
+@njit
+def _show_recent(ages: Array, recent: Array, u: int, now_ms: int, row: Array, at: int) -> int:
+    """What last-N maps hold."""
+    for m in range(len(ages)):
+        held, newest, newest_in = 0, np.int64(0), np.int64(0)
+        for k in range(m * RECALLED, (m + 1) * RECALLED):
+            entry = recent[u, k]
+            newest = max(newest, entry)
+            if entry != 0 and (entry >> HASH_BITS) & ((1 << ACT_BITS) - 1) == 0:
+                held += 1
+                newest_in = max(newest_in, entry)
+        row[at] = math.log1p(held)
+        row[at + 1] = 0.0 if newest == 0 else 2.0 ** (-max(now_ms - _time_of(newest), 0) / DAY_MS)
+        at += 2
+        if ages[m]:
+            row[at : at + len(LOG_AGES)] = 0.0
+            if newest_in != 0:
+                _show_age(max(now_ms - _time_of(newest_in), MINUTE_MS) / HOUR_MS, row, at)
+            at += len(LOG_AGES)
+    return at
+
+
+@njit
+def _time_of(entry: int) -> int:
+    """Time of an entry, a whole minute, in milliseconds."""
+    return (entry >> (HASH_BITS + ACT_BITS)) * MINUTE_MS + MIN_EVENT_MS
+
+
+@njit
+def _show_age(age_h: float, row: Array, at: int) -> None:
+    """An age between two knots, linear in its logarithm; before the first and after the last one it is that knot's."""
+    log_age, last = math.log(age_h), len(LOG_AGES) - 1
+    k = 0
+    while k < last and log_age >= LOG_AGES[k + 1]:
+        k += 1
+    if k == last or log_age <= LOG_AGES[0]:
+        row[at + k] = 1.0
+        return
+    share = (log_age - LOG_AGES[k]) / (LOG_AGES[k + 1] - LOG_AGES[k])
+    row[at + k], row[at + k + 1] = 1.0 - share, share
+
+
+@njit
+def _show_facts(choices: Array, fact: Array, u: int, now_ms: int, row: Array, at: int) -> int:
+    """What is told: which of some codes, or since when."""
+    for k in range(len(choices)):
+        code = fact[u, k]
+        if choices[k]:
+            for choice in range(choices[k]):
+                row[at + choice] = 1.0 if code == choice else 0.0
+            at += choices[k]
+        else:
+            row[at] = math.log1p(max(now_ms - code * SECOND_MS, 0) / DAY_MS) if code else 0.0
+            row[at + 1] = 0.0 if code else 1.0
+            at += 2
+    return at
+
+
+@njit
+def _show_ratios(shown: Shown, decayed: Array, u: int, weight: Array, row: Array, at: int) -> None:
+    """Quotients of decayed sums."""
+    for k in range(len(shown.ratios)):
+        of, per, less = shown.ratios[k, 0], shown.ratios[k, 1], shown.ratios[k, 2]
+        divisor = decayed[u, per] * weight[shown.half_life_of[per]]
+        if less >= 0:
+            divisor -= decayed[u, less] * weight[shown.half_life_of[less]]
+        enough = divisor >= LEAST_WEIGHT
+        row[at + k] = decayed[u, of] * weight[shown.half_life_of[of]] / divisor if enough else 0.0
