@@ -20,21 +20,22 @@ from models.scored import Array, Predict
 from models.surrogate import LEAST_SHARE, named_rows
 
 LEAVES = 16
-RULED_ON = 5_000
-"""Sessions that the rules are made of: a few leaves need no more."""
+FITTED_ON, RULED_ON = 30_000, 5_000
+"""Sessions of the training split that line and curves are fitted on, and that the rules are made of: they need no more."""
 TYPES = ("type",)
 SEVERAL = 100_000
 """Events that are made into rows at a time, to predict."""
 
 
 def fit(train: Sessions, validation: Sessions, features: FeatureSet) -> Predict:
-    """All three on the training split; the curves stop where the validation split's log loss stops to fall."""
+    """All three on a part of the training split; the curves stop where the validation split's log loss stops to fall."""
     from sklearn.tree import DecisionTreeClassifier
 
-    line = logistic.fit(train, validation, features)
-    curves = boost(train, validation, features, leaves=2, ids=TYPES)
+    drawn = np.random.default_rng(1).permutation(len(train.length))
+    some, few = (take(train, drawn[:most]) for most in (FITTED_ON, RULED_ON))
+    line = logistic.fit(some, validation, features)
+    curves = boost(some, validation, features, leaves=2, ids=TYPES)
     rules = DecisionTreeClassifier(max_leaf_nodes=LEAVES, min_samples_leaf=LEAST_SHARE, random_state=1)
-    few = take(train, np.random.default_rng(1).permutation(len(train.length))[:RULED_ON])
     rules.fit(named_rows(few, features)[0], few.labels)
     intents = len(features.taxonomy.intents)
 
