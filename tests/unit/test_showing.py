@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambent import oracle
-from lambent.aggregates import ACT_BITS, DAY_MS, HASH_BITS, HOUR_MS, MAX_RANK, MINUTE_MS
+from lambent.aggregates import ACT_BITS, DAY_MS, HASH_BITS, HOUR_MS, MAX_RANK, MINUTE_MS, RECALLED
 from lambent.events import MIN_EVENT_MS, Event
 from lambent.features import shop_features
 from lambent.profile import Profiles
@@ -23,9 +23,7 @@ LAYOUT = FEATURES.profile
 
 AFTER_MS = st.sampled_from([0, 1, HOUR_MS, 5 * HOUR_MS, 3 * DAY_MS, 40 * DAY_MS, 900 * DAY_MS])
 registers = st.lists(st.integers(0, MAX_RANK), min_size=LAYOUT.width["register"], max_size=LAYOUT.width["register"])
-entries = st.lists(
-    st.tuples(st.integers(1, 60_000), st.integers(0, 2), st.integers(0, 50)), max_size=LAYOUT.width["recent"]
-)
+entries = st.lists(st.tuples(st.integers(1, 60_000), st.integers(0, 2), st.integers(0, 50)), max_size=RECALLED)
 """Of last-N maps: minutes before the clock, the act, the hash."""
 
 
@@ -54,5 +52,5 @@ def test_what_is_seen_of_many_products_is_what_the_oracle_says(
     profile["clock_ms"], profile["register"][0] = START_MS, registers
     for column, (minutes, act, text) in enumerate(entries):
         minute = (START_MS - MIN_EVENT_MS) // MINUTE_MS - minutes
-        profile["recent"][0, column] = (minute << ACT_BITS | act) << HASH_BITS | text
+        profile["recent"][0, column::RECALLED] = (minute << ACT_BITS | act) << HASH_BITS | text
     assert_shown(profile, START_MS + after_ms)
