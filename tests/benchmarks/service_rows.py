@@ -19,7 +19,12 @@ from tests.benchmarks.report import Row
 from tests.benchmarks.shop import PARTITIONS, Shop
 from tests.chaos.processes import Process, running
 
-FAST, SLOW, POSTS = 15_000, 100, 200
+FAST, SLOW = ((50, 3.0, 1.5), (99, 12.0, 5.0)), ((99, 3.0, None),)
+RATES = ((15_000, FAST), (8_000, FAST), (4_000, FAST), (2_000, FAST), (100, SLOW))
+"""Events a second, and of each which percentile must be how many ms, and the goal. The bars of the first rate are those of the next
+ones too: so the table says which rate two cores carry, generator and reader included."""
+POSTS = 200
+"""Requests a second."""
 CLIENTS = 16
 START_S = 120.0
 WARM_S = 2.0
@@ -31,7 +36,7 @@ def from_log_to_intent(shop: Shop, seconds: float) -> tuple[list[Row], list[Late
     rows, kept = [], []
     with running(shop.settings, "worker") as worker:
         _until_answered(shop)
-        for rate, bars in ((FAST, ((50, 3.0, 1.5), (99, 12.0, 5.0))), (SLOW, ((99, 3.0, None),))):
+        for rate, bars in RATES:
             latencies, said = _open_loop(shop, worker, rate, seconds)
             kept.append(latencies)
             for percentile, bar, goal in bars:
