@@ -1,4 +1,5 @@
-"""A worker's lanes: two loops in one process, each with a connection and a model of its own, on every other partition.
+"""A worker's lanes: two loops in one process, each with a connection and a model of its own. While there is a backlog each works
+on every other partition, else the first one on all (``worker.Worker``).
 
 While one waits for the store the other computes, so that store and worker are busy at once. A user is in one partition and so
 in one lane: what has to be in sequence stays so, and the position fences each partition as ever.

@@ -35,6 +35,10 @@ LEAST_ENTRIES = 32
 BLOCK_MS = 200
 """How long a read waits for a first entry; also how soon a stop is noticed."""
 FLOOR_EVERY_S = 1.0
+MANY, FEW = 2, 8
+"""A batch of a 2nd of ``BATCH_ENTRIES`` is a backlog, and the second lane begins to help; after one of an 8th it is done."""
+HELPED_BLOCK_MS = 20
+"""How long the first lane's read waits while it is helped: so long may an event of a partition that it gets back have to wait."""
 
 
 class Worker:
@@ -49,8 +53,10 @@ class Worker:
         lease_ms: how long a lease outlives this worker; 0: no leases.
         name: names the worker in its leases.
         batch_entries: of a micro-batch, about; many where nobody waits for an answer.
-        beside: a worker of the same process, which leads: its partitions and metrics are this one's too, and of what it holds
-            each of the two works on every other partition (``lanes``). ``partitions``, ``lease_ms`` and ``name`` are its own.
+        beside: a worker of the same process, which leads: its partitions and metrics are this one's too. While there is a backlog
+            each of the two works on every other partition, else the one that leads on all, since a batch twice as large costs
+            less than two. Who gives partitions away decides it, between two batches. ``partitions``, ``lease_ms`` and ``name``
+            are those of the one that leads.
     """
 
     def __init__(
@@ -66,7 +72,9 @@ class Worker:
 
         self.store, self.meta, self._batch_entries = store, meta, batch_entries
         self.models = Models(features, load)
-        self.lane, self.lanes = 0, 1
+        self.lane = 0
+        self.helped: threading.Event = threading.Event() if beside is None else beside.helped
+        self._alone = beside is None
         if beside is None:
             self.metrics = WorkerMetrics()
             name = name or f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}"
@@ -75,8 +83,7 @@ class Worker:
             self.partitions = Partitions(store, meta.partitions, wanted, name, lease_ms, features.hash)
         else:
             self.metrics, self.partitions = beside.metrics, beside.partitions
-            self.lane, self.lanes = 1, 2
-            beside.lanes = 2
+            self.lane, beside._alone = 1, False
         self._gate = Gate(features, self.models, meta.partitions)
         self._processor = Processor(features, self.models, meta.tile_ms)
         self._floor_ms, self._floor_due_s = meta.floor_ms, 0.0
@@ -99,24 +106,36 @@ class Worker:
             except UNAVAILABLE as error:
                 until_back(stop, self._recover, UNAVAILABLE)
                 backoff.wait(f"{type(error).__name__}: {error}")  # one that only takes no writes was back at once
-        if self.lanes == 1:
+        if self._alone:
             self.leave()
 
     def turn(self, block_ms: int = BLOCK_MS) -> int:
         """One micro-batch; returns how many entries it held."""
         if self.lane == 0:
             self.partitions.keep()
-        self._refresh_floor()
-        batch = self._read(block_ms)
-        if not batch.slices:
+        elif not self.helped.wait(block_ms / 1000):
             return 0
-        outcome = self._answer(batch)
-        self._commit(batch, outcome)
-        return sum(part.entries for part in batch.slices.values())
+        self._refresh_floor()
+        batch = self._read(min(block_ms, HELPED_BLOCK_MS) if self.helped.is_set() else block_ms)
+        entries = sum(part.entries for part in batch.slices.values())
+        if entries:
+            self._commit(batch, self._answer(batch))
+        self._share(entries)
+        return entries
+
+    def _share(self, entries: int) -> None:
+        """Give partitions to the other lane, after a batch of so many entries."""
+        if self.lane == 0 and not self._alone and entries >= self._batch_entries // MANY:
+            self.helped.set()
+        elif self.lane == 1 and entries <= self._batch_entries // FEW:
+            self.helped.clear()
 
     def _held(self) -> dict[int, Held]:
         """The partitions of this lane. A lease that is lost meanwhile leaves what was seen here, and the fence does the rest."""
-        return {p: own for p, own in list(self.partitions.held.items()) if p % self.lanes == self.lane}
+        held = list(self.partitions.held.items())
+        if self.helped.is_set():
+            return {p: own for p, own in held if p % 2 == self.lane}
+        return dict(held) if self.lane == 0 else {}
 
     def _read(self, block_ms: int) -> Batch:
         from realtime.batch import Batch, cut

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from lambent.errors import StoreError
+from realtime.batch import Batch
 from realtime.lanes import run_lanes
+from realtime.process import Outcome
 from realtime.store import Store
 from realtime.worker import Worker
 from tests.chaos.rig import FEATURES, Rig, events_of, in_background, make_rig, wait_until
@@ -28,21 +30,34 @@ def lanes_of(rig: Rig, **options: Any) -> list[Worker]:
     return [leader, Worker(Store(rig.url), rig.meta, FEATURES, beside=leader)]
 
 
-def test_two_lanes_do_what_one_worker_does_and_each_has_every_other_partition(rig: Rig) -> None:
-    lanes = lanes_of(rig, lease_ms=2_000)
-    end = in_background(lambda stop: run_lanes(lanes, stop))
-    for start in range(0, 400, 20):
+def test_two_lanes_do_what_one_worker_does_and_the_second_helps_while_there_is_a_backlog(rig: Rig) -> None:
+    lanes = lanes_of(rig, lease_ms=2_000, batch_entries=16)
+    helped: list[int] = []
+    answer = lanes[1]._answer
+
+    def answer_and_tell(batch: Batch) -> Outcome:
+        helped.extend(batch.slices)
+        return answer(batch)
+
+    lanes[1]._answer = answer_and_tell  # type: ignore[method-assign]
+    for start in range(0, 2_000, 20):
         rig.feed_now(events_of(17, 20, start))
+    end = in_background(lambda stop: run_lanes(lanes, stop))
     wait_until(lambda: rig.store.positions(rig.last) == list(rig.last.values()))
-    wait_until(lambda: lanes[0].metrics.tally["events"] == 400)
-    assert [sorted(lane._held()) for lane in lanes] == [[0, 2, 4], [1, 3]]
+    wait_until(lambda: lanes[0].metrics.tally["events"] == 2_000)
+    assert set(helped) == {1, 3}
+    wait_until(lambda: [sorted(lane._held()) for lane in lanes] == [[0, 1, 2, 3, 4], []])
+    helped.clear()
+    rig.feed_now(events_of(17, 2, 2_000))
+    wait_until(lambda: lanes[0].metrics.tally["events"] == 2_002)
+    assert not helped
     end()
     rig.check()
     assert rig.store.holders(range(5)) == [None] * 5
 
 
 def test_two_pairs_of_lanes_that_both_believe_in_their_lease_double_nothing(rig: Rig) -> None:
-    pairs = [lanes_of(rig) for _ in range(2)]
+    pairs = [lanes_of(rig, batch_entries=16) for _ in range(2)]
     ends = [in_background(lambda stop, lanes=lanes: run_lanes(lanes, stop)) for lanes in pairs]  # type: ignore[misc]
     for start in range(0, 400, 20):
         rig.feed_now(events_of(9, 20, start))
