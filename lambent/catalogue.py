@@ -46,17 +46,21 @@ class Catalogue:
             kind: of ``KINDS``.
             hashes: [n].
         """
-        known_hashes, values = self._of_kind[KINDS.index(kind)]
         found = np.full((len(hashes), len(VALUES)), np.nan, np.float32)
-        if len(known_hashes):
-            place = np.minimum(np.searchsorted(known_hashes, hashes), len(known_hashes) - 1)
-            known = (known_hashes[place] == hashes) & (hashes != 0)
-            found[known] = values[place[known]]
+        self._look_up(kind, hashes, found)
         return found
+
+    def _look_up(self, kind: str, hashes: NDArray[np.uint32], found: NDArray[np.float32]) -> None:
+        from lambent import compiled  # what only declares features needs no compiler
+
+        compiled.look_up(*self._of_kind[KINDS.index(kind)], hashes, found)
 
     def known(self, product: NDArray[np.uint32], category: NDArray[np.uint32]) -> NDArray[np.float32]:
         """[n, kinds * values] what is known of each event's product, then of its category; NaN where nothing is."""
-        return np.concatenate([self.look_up("product", product), self.look_up("category", category)], axis=1)
+        found = np.full((len(product), len(KINDS) * len(VALUES)), np.nan, np.float32)
+        self._look_up("product", product, found[:, : len(VALUES)])
+        self._look_up("category", category, found[:, len(VALUES) :])
+        return found
 
 
 def write_catalogue(folder: Path, day: str, rows: Rows) -> tuple[Path, str]:

@@ -221,6 +221,18 @@ def fold_last(program: Arrays, last: Arrays, begins: Any, ends: Any, rows: Any, 
     last_packing.fold_last(views.Program(*program), views.Last(*last), begins, ends, rows, views.Profiles(*profiles))
 
 
+@compiled(types.void(_I8, _I8, _F8_2, _F8, _F4_2, _F8_2))
+def find_change(user: Any, session_events: Any, now: Any, base_rates: Any, said: Any, change: Any) -> None:
+    """``last_packing.find_change``."""
+    last_packing.find_change(user, session_events, now, base_rates, said, change)
+
+
+@compiled(types.void(_U4, _F4_2, _U4, _F4_2))
+def look_up(hashes: Any, values: Any, wanted: Any, found: Any) -> None:
+    """``kernel.look_up``."""
+    kernel.look_up(hashes, values, wanted, found)
+
+
 @compiled(types.void(_U8, _I8, _I8, _U8, _BOOL))
 def find_copies(ids: Any, counts: Any, user: Any, new: Any, copies: Any) -> None:
     """``record_packing.find_copies``."""

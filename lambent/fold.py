@@ -176,7 +176,9 @@ def mark(clock_ms: Rows, user: Rows, events: Events) -> NDArray[np.bool_]:
 
 def _most_starts(sessions: Sessions, user: Rows, events: Events) -> int:
     """How many sessions can start: those that open, and those of which no event was ever seen here."""
-    return int(events["opens"].sum()) + len(np.unique(user[sessions["events"][user] == 0]))
+    new = np.zeros(len(sessions), bool)
+    new[user] = sessions["events"][user] == 0
+    return int(np.count_nonzero(events["opens"])) + int(np.count_nonzero(new))
 
 
 def wave_rows(user: Rows) -> list[Rows]:

@@ -128,6 +128,22 @@ def merge_profiles(program: Program, into: Profiles, to: Array, other: Profiles)
 
 
 @njit
+def look_up(hashes: Array, values: Array, wanted: Array, found: Array) -> None:
+    """Copy what is known of each hash; what is not known, as of 0, the missing one, is left as it is.
+
+    Args:
+        hashes: [k] sorted; values: [k, values] of each.
+        wanted: [n] hashes.
+        found: [n, values] is written to.
+    """
+    for i in range(len(wanted)):
+        k = np.searchsorted(hashes, wanted[i])
+        if wanted[i] != 0 and k < len(hashes) and hashes[k] == wanted[i]:
+            for v in range(values.shape[1]):
+                found[i, v] = values[k, v]
+
+
+@njit
 def _enter(sessions: Sessions, u: int, events: Events, i: int) -> bool:
     """Take an event that is not late into the session; true where it starts one here: it opens one, or what it belongs
     to was never seen here.

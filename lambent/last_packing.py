@@ -131,6 +131,31 @@ def pack_last(packed: Array, at: int, last: Last, first: int, count: int, codes:
 
 
 @njit
+def find_change(user: Array, session_events: Array, now: Array, base_rates: Array, said: Array, change: Array) -> None:
+    """How far each event moved what was said in its session; its first one moved it from the base rates.
+
+    Args:
+        user: [m] of each event, in the log's order; session_events: [m] of its session, this one included; 0: it is late, and
+            moved nothing.
+        now: [m, intents] what was said of it.
+        base_rates: [intents].
+        said: [users, intents] what was said last of each user's session; 0: nothing yet. It moves on with the events.
+        change: [m, intents] is set but for late events.
+    """
+    for i in range(len(user)):
+        if session_events[i] == 0:
+            continue
+        u, total = user[i], 0.0
+        for k in range(len(base_rates)):
+            total += said[u, k]
+        begins = session_events[i] == 1 or total == 0
+        for k in range(len(base_rates)):
+            before = base_rates[k] if begins else np.float64(said[u, k])
+            change[i, k] = now[i, k] - before
+            said[u, k] = now[i, k]
+
+
+@njit
 def fold_last(program: Program, last: Last, begins: Array, ends: Array, rows: Array, profiles: Profiles) -> None:
     """Make profiles anew of the events that they are the fold of.
 

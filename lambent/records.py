@@ -45,7 +45,7 @@ from lambent.record_packing import COUNTS_BYTES, LENGTH_BYTES, TILE_BYTES
 from lambent.sessions import session_dtype
 from lambent.taxonomy import MAX_INTENTS, Taxonomy
 from lambent.tiles import UNCOUNTED, Ragged, Tiles, merge_tiles, rows_of
-from lambent.views import last_columns, profile_blocks
+from lambent.views import Arrays, last_columns, profile_blocks
 
 Rows = NDArray[np.int64]
 
@@ -95,17 +95,13 @@ def decode_profiles(features: FeatureSet, values: Sequence[bytes | None]) -> tup
         StoreError: a value is of another version or feature set.
     """
     data, begins, ends = _joined(features, values, VERSION, "profile")
-    there = np.flatnonzero(begins < ends)
-    if (ends[there] - begins[there] < CLOCK_BYTES).any():
+    if any(value and len(value) < _HEAD.size + CLOCK_BYTES for value in values):
         raise DataError("A profile is cut off.", "Run lambent publish --full.")
-    cutoffs_ms = np.zeros(len(values), np.int64)
-    digits = data[begins[there, None] + np.arange(CLOCK_BYTES)].astype(np.int64)
-    cutoffs_ms[there] = (digits << 8 * np.arange(CLOCK_BYTES)).sum(axis=1)
-    profiles = (
-        np.empty(len(values), features.profile.dtype)
-        if len(there) == len(values)
-        else features.profile.identity(len(values))
-    )
+    clock = slice(_HEAD.size, _HEAD.size + CLOCK_BYTES)
+    cutoffs_ms = np.array([int.from_bytes(value[clock], "little") if value else 0 for value in values], np.int64)
+    there = np.flatnonzero(begins < ends)
+    everywhere = len(there) == len(values)
+    profiles = np.empty(len(values), features.profile.dtype) if everywhere else features.profile.identity(len(values))
     unpack_joined(features.profile, data, begins[there] + CLOCK_BYTES, ends[there], profiles, there, double=False)
     return profiles, cutoffs_ms
 
@@ -118,18 +114,14 @@ def _joined(
     Raises:
         StoreError: a value is of another version or feature set.
     """
-    head = np.frombuffer(_HEAD.pack(version, _named(features)), np.uint8)
-    filled = [value or b"" for value in values]
-    lengths = np.array([len(value) for value in filled], np.int64)
-    data, ends = np.frombuffer(b"".join([*filled, bytes(8)]), np.uint8), np.cumsum(lengths)
-    there = np.flatnonzero(lengths)
-    begins = ends - lengths
-    short = lengths[there] <= len(head)
-    if short.any() or (data[begins[there, None] + np.arange(len(head))] != head).any():
+    head, filled = _HEAD.pack(version, _named(features)), [value or b"" for value in values]
+    if not all(value.startswith(head) and len(value) > len(head) for value in filled if value):
         for value in filled:
             _check_head(features, value, version, what)
-    begins[there] += len(head)
-    return data, begins, ends
+    lengths = np.array([len(value) for value in filled], np.int64)
+    ends = np.cumsum(lengths)
+    begins = ends - lengths + len(head) * (lengths > 0)
+    return np.frombuffer(b"".join([*filled, bytes(8)]), np.uint8), begins, ends
 
 
 def _check_head(features: FeatureSet, value: bytes, version: int, what: str) -> None:
@@ -252,31 +244,31 @@ def decode_live(features: FeatureSet, values: Sequence[bytes | None]) -> LiveRec
         )
     recent, events = np.empty(ids.sum(), _ID), np.empty(last.sum(), last_dtype(taxonomy))
     found = np.empty((5, tiles.sum()), np.int64)
+    columns = last_columns(events)
     bad = compiled.take_apart(
-        data, begins, ends, ids, last, tiles, len(taxonomy.types), sparse, rows_of(fixed), recent, last_columns(events),
-        tuple(found),
+        data, begins, ends, ids, last, tiles, len(taxonomy.types), sparse, rows_of(fixed), recent, columns, tuple(found),
     )  # fmt: skip
     if bad < n:
         raise StoreError("A live record has an event of a type that there is not.", "Run lambent rebuild.")
-    return LiveRecords(fixed, _tiles(features, data, events, found), Ragged(recent, ids), Ragged(events, last))
+    return LiveRecords(fixed, _tiles(features, data, columns, found), Ragged(recent, ids), Ragged(events, last))
 
 
-def _tiles(features: FeatureSet, data: NDArray[np.uint8], last: NDArray[np.void], found: Rows) -> Tiles:
+def _tiles(features: FeatureSet, data: NDArray[np.uint8], last: Arrays, found: Rows) -> Tiles:
     """Tiles from their sums, or from their events.
 
     Args:
         features: the feature set.
         data: bytes of the records.
-        last: the users' last events.
+        last: columns of the users' last events.
         found: [5, m] as in ``views.PackedTiles``.
     """
     user, start_ms, events, begins, ends = found
     profiles = np.empty(len(user), features.profile.dtype)
-    summed, listed = np.flatnonzero(events == 0), np.flatnonzero(events)
-    unpack_joined(features.profile, data, begins[summed], ends[summed], profiles, summed, double=True)
-    compiled.fold_last(
-        program_of(features), last_columns(last), begins[listed], ends[listed], listed, profile_blocks(profiles)
-    )
+    if len(summed := np.flatnonzero(events == 0)):
+        unpack_joined(features.profile, data, begins[summed], ends[summed], profiles, summed, double=True)
+    if len(listed := np.flatnonzero(events)):
+        rows = begins[listed], ends[listed], listed
+        compiled.fold_last(program_of(features), last, *rows, profile_blocks(profiles))
     events[summed] = UNCOUNTED
     return Tiles(user, start_ms, profiles, events)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lambent.features import FeatureSet
 from lambent.fold import merge_into
-from lambent.profile import Profiles
+from lambent.profile import Profiles, raw_of
 
 Rows = NDArray[np.int64]
 
@@ -92,18 +92,14 @@ def rows_of(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 def stack(tiles: Sequence[Profiles]) -> Profiles:
     """Profiles one after the other. ``np.concatenate`` would compare their many fields anew each time."""
-    joined: Profiles = np.concatenate([_raw(tile) for tile in tiles]).view(tiles[0].dtype)
+    joined: Profiles = np.concatenate([raw_of(tile) for tile in tiles]).view(tiles[0].dtype)
     return joined
 
 
 def take(profiles: Profiles, rows: Rows | NDArray[np.bool_]) -> Profiles:
     """Some of them; field by field it would take many times as long."""
-    taken: Profiles = _raw(profiles)[rows].view(profiles.dtype)
+    taken: Profiles = raw_of(profiles)[rows].view(profiles.dtype)
     return taken
-
-
-def _raw(profiles: Profiles) -> NDArray[np.void]:
-    return profiles.view(np.dtype((np.void, profiles.dtype.itemsize)))
 
 
 def merge_tiles(features: FeatureSet, profiles: Profiles, tiles: Tiles, cutoffs_ms: Rows) -> None:

@@ -19,7 +19,7 @@ from lambent.manifest import GRAPH, check_fit, read_manifest, read_part
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
-SIZES = (1, 8, 64, 256)
+SIZES = (1, 4, 16, 64, 256)
 """Batch sizes that are kept ready: a resize costs far more than the rows that pad a batch."""
 
 

@@ -11,10 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from lambent import compiled
 from lambent.encoding import Events, encode_events
 from lambent.errors import StoreError
 from lambent.features import FeatureSet
-from lambent.fold import FoldState, first_of, fold, last_of
+from lambent.fold import FoldState, fold
 from lambent.policy import Rule, rules_for
 from lambent.records import kept_fields, last_dtype
 from realtime.batch import Admitted, Batch
@@ -122,8 +123,8 @@ class Processor:
         )
         self._show_catalogue(encoded, events, batch)
         user = np.array([users[one.event.user] for one in events], np.int64)
-        first_ms = np.full(len(users), np.iinfo(np.int64).max)
-        np.minimum.at(first_ms, user, encoded["ingest_ms"])
+        first_ms = np.empty(len(users), np.int64)
+        first_ms[user[::-1]] = encoded["ingest_ms"][::-1]  # of a user's events the first one is assigned last
         known = read_users(self.features, values, first_ms)
         fresh = np.flatnonzero(~duplicates(known.recent, user, encoded["id"]))
         state = fold_state(self.features, known)
@@ -136,17 +137,17 @@ class Processor:
         said = self._fold(
             state, Runs(self.models, names, controls, known.fixed["model"], known.fixed["state"]), shadow, user, kept
         )
-        waits = forgotten & ~np.isin(
-            np.arange(len(users)), user[~kept["late"]]
-        )  # it was a late event, which begins none
-        known.fixed["session"]["events"][waits] = session_events[waits]
+        if forgotten.any():
+            waits = forgotten.copy()
+            waits[user[~kept["late"]]] = False  # else it was a late event, which begins none
+            known.fixed["session"]["events"][waits] = session_events[waits]
         outcome = Outcome(applied=len(fresh), late=int(kept["late"].sum()), duplicates=len(events) - len(fresh))
         remember(known, user, kept["id"], self._last(said, kept, user, known))
         records = write_users(self.features, known, state, self.tile_ms, floor_ms)
         outcome.unreadable, outcome.missed = len(known.unreadable), known.missed
         outcome.restarted = _restarted(forgotten, kept, user) if forgotten.any() else 0
         self._tell(known.unreadable)
-        rows = np.unique(user).tolist()
+        rows = np.flatnonzero(np.bincount(user)).tolist()
         outcome.records = {names[row]: records[row] for row in rows}
         if shadow:
             outcome.shadows = {names[row]: value for row in rows if (value := shadow.written(row))}
@@ -218,21 +219,13 @@ class Processor:
 
     def _last(self, said: Said, events: Events, user: Rows, known: Users) -> NDArray[np.void]:
         """[n] of ``last_dtype``: the events, and how far each moved its session's intent; of a late one nothing."""
-        last = np.zeros(len(events), last_dtype(self.features.taxonomy))
-        answered = np.flatnonzero(said.session_events)
-        order = answered[np.argsort(user[answered], kind="stable")]
-        whose, now = user[order], said.probabilities[order]
-        before = np.empty_like(now)
-        before[1:] = now[:-1]
-        first = first_of(whose)
-        before[first] = known.fixed["said"][whose[first]]
-        begins = (said.session_events[order] == 1) | (before.sum(axis=1) == 0)
-        before[begins] = self.features.taxonomy.base_rates
-        newest = last_of(whose)
-        known.fixed["said"][whose[newest]] = now[newest]
+        taxonomy = self.features.taxonomy
+        last, change = np.zeros(len(events), last_dtype(taxonomy)), np.zeros(said.probabilities.shape)
+        base_rates = np.array(taxonomy.base_rates)
+        compiled.find_change(user, said.session_events, said.probabilities, base_rates, known.fixed["said"], change)
         for name in kept_fields(self.features):
             last[name] = events[name]
-        last["change"][order] = now - before
+        last["change"] = change
         return last
 
 

@@ -72,13 +72,13 @@ def read_users(features: FeatureSet, values: Sequence[bytes | None], first_ms: R
     reset_ms = records.fixed["reset_ms"]
     # A cut-off of 0 is that of a history from files alone: its profile counts like any other.
     unused = (cutoff_ms > first_ms) | ((reset_ms > 0) & (cutoff_ms <= reset_ms))
-    stored = np.array([value is not None for value in values[0::2]], bool)
+    missed = 0
     if unused.any():
         features.profile.forget(profiles, unused)
-    cutoff_ms[cutoff_ms > first_ms] = 0
+        missed = sum(value is not None for value, out in zip(values[0::2], unused.tolist(), strict=True) if out)
+        cutoff_ms[cutoff_ms > first_ms] = 0
     older, running = _split(records.tiles, cutoff_ms)
     merge_tiles(features, profiles, older, cutoff_ms)
-    missed = int((unused & stored).sum())
     return Users(records.fixed, records.recent, records.last, cutoff_ms, older, running, profiles, unreadable, missed)
 
 
