@@ -83,7 +83,7 @@ bench-train: setup ## Measure training beside plain Keras; ten minutes (ARGS="--
 	python -m tests.benchmarks.train $(ARGS)
 
 .PHONY: bench-model
-bench-model: setup ## Measure the model against the truth of 200,000 simulated sessions (ARGS="--sessions 3e4" for less)
+bench-model: setup ## Measure the model against the truth of 200,000 simulated sessions (ARGS="--sessions 3e4" for less, "--real FILE" for a real log besides)
 	@$(call say,Benchmark: the model)
 	python -m tests.benchmarks.model $(ARGS)
 

@@ -1,4 +1,7 @@
-"""``make bench-model``: how near the model comes to what can be known of a simulated shop, and how it stands to LightGBM."""
+"""``make bench-model``: how near the model comes to what can be known, and how it stands to LightGBM.
+
+On the simulated shop the exact posterior is known; on real events (``--real``) there is LightGBM with all that the step sees.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 
 from lambent.settings import Settings
 from tests.benchmarks import measure
+from tests.benchmarks.model_real import real
 from tests.benchmarks.report import FOLDER, Row, tell
 
 DAYS = 28
@@ -92,14 +96,20 @@ def _run(settings: Settings, module: str, *arguments: str) -> measure.Run:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="bench-model", description=__doc__)
-    parser.add_argument("--sessions", type=float, default=200_000, help="of the simulated shop")
+    parser.add_argument("--sessions", type=float, default=200_000, help="of the simulated shop; 0: leave it out")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--processes", type=int, default=2, help="of the training")
+    parser.add_argument("--real", type=Path, metavar="FILE", help="also Taobao's UserBehavior.csv, five folds by user")
     parser.add_argument("--folder", type=Path, default=FOLDER / "model", help="made anew")
     given = parser.parse_args()
     shutil.rmtree(given.folder, ignore_errors=True)
-    given.folder.mkdir(parents=True)
-    rows = simulated(given.folder.resolve(), int(given.sessions), given.seed, given.processes)
+    rows = []
+    for name in ("simulated", "real"):
+        (given.folder / name).mkdir(parents=True)
+    if given.sessions:
+        rows += simulated((given.folder / "simulated").resolve(), int(given.sessions), given.seed, given.processes)
+    if given.real:
+        rows += real((given.folder / "real").resolve(), given.real.resolve(), _run)
     tell("model", rows, PACKAGES)
 
 
