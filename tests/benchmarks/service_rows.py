@@ -14,6 +14,7 @@ import psutil
 from lambent.events import encode_event
 from realtime.store import Store
 from tests.benchmarks import load
+from tests.benchmarks.explain_row import explained
 from tests.benchmarks.histograms import Latencies
 from tests.benchmarks.report import Row
 from tests.benchmarks.shop import PARTITIONS, Shop
@@ -26,6 +27,8 @@ ones too: so the table says which rate two cores carry, generator and reader inc
 POSTS = 200
 """Requests a second."""
 CLIENTS = 16
+EXPLAINED_USERS, SEEN_EVENTS = 50, 20_000
+"""Whose intents are explained: who acts most, once so many events were seen."""
 START_S = 120.0
 WARM_S = 2.0
 """Of the events at the start, which are not counted: the worker's caches are filled."""
@@ -79,9 +82,9 @@ def _write_file_anew(shop: Shop) -> None:
         time.sleep(0.1)
 
 
-def _until_answered(shop: Shop) -> None:
-    """A few events, and wait until the worker has seen them: it has started, and loaded its model."""
-    shop.fill(4 * PARTITIONS)
+def _until_answered(shop: Shop, events: int = 4 * PARTITIONS) -> None:
+    """Some events, and wait until the worker has seen them: it has started, and loaded its model."""
+    shop.fill(events)
     store, every, end_s = Store(shop.valkey.url), range(PARTITIONS), time.monotonic() + START_S
     while store.positions(every) != store.last_ids(every):
         if time.monotonic() > end_s:
@@ -90,10 +93,10 @@ def _until_answered(shop: Shop) -> None:
 
 
 def over_http(shop: Shop, seconds: float) -> tuple[list[Row], list[Latencies]]:
-    """``POST /v1/events?wait`` and ``GET …/intent``."""
+    """``POST /v1/events?wait``, ``GET …/intent``, and the same with ``?explain=true``."""
     url = f"http://127.0.0.1:{shop.settings.http_port}"
     with running(shop.settings, "worker"), _served(shop, url):
-        _until_answered(shop)
+        _until_answered(shop, SEEN_EVENTS)
         users = [f"shopper-{n}" for n in range(200)]
         options = {"clients": CLIENTS, "rate": POSTS, "users": users}
         _run(load.Process("post", url, seconds=WARM_S, first=shop.sent + (1 << 40), **options))
@@ -103,6 +106,7 @@ def over_http(shop: Shop, seconds: float) -> tuple[list[Row], list[Latencies]]:
         for _ in range(3):
             reads.append(_rate(url, paths, seconds / 6))
             empties.append(_rate(url, ["/healthz"], seconds / 6))
+        told, explaining = explained(url, shop.users[:EXPLAINED_USERS], seconds)
     latencies = Latencies.decode(f"POST ?wait, {POSTS}/s", posted.histogram)
     read, empty = float(np.median(reads)), float(np.median(empties))
     rows = [
@@ -111,8 +115,9 @@ def over_http(shop: Shop, seconds: float) -> tuple[list[Row], list[Latencies]]:
             f"sent {posted.late_us / 1e3:.1f} ms late at most; goal 6"),
         Row("GET …/intent / the server's empty route: rate", read / empty, "×", ">= 0.4",
             f"{empty:,.0f}/s", f"{read:,.0f}/s, {CLIENTS} connections; goal 0.7"),
+        told,
     ]  # fmt: skip
-    return rows, [latencies]
+    return rows, [latencies, explaining]
 
 
 def _rate(url: str, paths: list[str], seconds: float) -> float:
