@@ -27,6 +27,8 @@ MAX_RANK = 15
 """A register holds half a byte: enough for half a million."""
 RECALLED = 8
 """Entries of a last-N map."""
+STREAK = 3
+"""A streak that is longer is shown as if it were this long."""
 AGES_H = (1, 4, 12, 24, 48, 96, 168, 336, 720)
 """Knots of an age, in hours."""
 ACT_BITS, HASH_BITS = 2, 20
@@ -203,6 +205,25 @@ class Recent(Aggregate):
         """How many are in, how new the newest entry is, and how old the newest that is in."""
         ages = AGES_H if self.has_ages else ()
         return f"{self.name}_held", f"{self.name}_newest", *(f"{self.name}_age_{hours}h" for hours in ages)
+
+
+@dataclasses.dataclass(frozen=True)
+class Streak(Aggregate):
+    """How many sessions in a row, up to the newest, had an event with the mark; the features say whether one, two, or ``STREAK``
+    or more.
+
+    How long a streak is cannot be merged. What can is a last-N map of which sessions opened (act 0) and which had such an event
+    (act 1), and when by the user's clock; a session's own minute and the act are its key. So a streak is seen as far as half the
+    map goes.
+    """
+
+    group: ClassVar[str] = "recent"
+    width: ClassVar[int] = RECALLED
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One for each length."""
+        return tuple(f"{self.name}_{length}" for length in range(1, STREAK + 1))
 
 
 @dataclasses.dataclass(frozen=True)

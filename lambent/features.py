@@ -24,6 +24,7 @@ from lambent.aggregates import (
     Ratio,
     Recent,
     Rhythm,
+    Streak,
     Where,
 )
 from lambent.catalogue import KINDS, VALUES
@@ -88,6 +89,7 @@ def declare(taxonomy: Taxonomy) -> tuple[Aggregate, ...]:
         Rhythm("weekdays", ALL, bucket_ms=DAY_MS, buckets=7),
         *(Distinct(f"distinct_{by}", by=by) for by in ("product", "category")),
         *(Recent(name, acts=acts, by=by) for name, (acts, by) in RECENT.items() if acts[0] in names),
+        Streak("returned_streak", RETURNS),
         Choice("age_band", values=taxonomy.users.age_band),
         Choice("gender", values=taxonomy.users.gender),
         Since("member_since_s", of="member_since_ms"),

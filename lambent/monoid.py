@@ -18,8 +18,8 @@ from lambent.views import Array, Events, Profiles, Program
 
 NEVER_SEEN = np.iinfo(np.int64).max
 """Identity of the earliest time."""
-COUNT, DECAYED, LATEST, EARLIEST, REGISTER, RECENT = range(6)
-"""Kinds of operation: the blocks of a profile, in their order (``profile.KINDS``)."""
+COUNT, DECAYED, LATEST, EARLIEST, REGISTER, RECENT, STREAK = range(7)
+"""Kinds of operation: the blocks of a profile, in their order (``profile.KINDS``), and a streak, which is in that of ``RECENT``."""
 ANY_MARK, OPENS, LATE, DECIDES, RETURNS = range(5)
 ONE, PRICE, DWELL, UNPRICED = range(4)
 """What an event is worth: 1, log(1 + x) of one of its numbers, or 1 where it has no price."""
@@ -88,6 +88,12 @@ def add_event(
             minute = (t_ms - MIN_EVENT_MS) // MINUTE_MS
             entry = (minute << ACT_BITS | operations[k, 4]) << HASH_BITS | (text & HASH)
             _recall(recent, u, column, entry)
+        elif operations[k, 0] == STREAK:
+            minute = (clock_ms - MIN_EVENT_MS) // MINUTE_MS
+            if opens:
+                _recall(recent, u, column, (minute << ACT_BITS) << HASH_BITS | (minute << 1) & HASH)
+            if returns:
+                _recall(recent, u, column, (minute << ACT_BITS | 1) << HASH_BITS | (minute << 1 | 1) & HASH)
         else:
             decayed[u, column] += worth[operations[k, 4]] * scratch[operations[k, 3]]
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lambent.aggregates import Affinity, Aggregate, Decayed, Distinct, Earliest, Latest, Recent, Rhythm
+from lambent.aggregates import Affinity, Aggregate, Decayed, Distinct, Earliest, Latest, Recent, Rhythm, Streak
 from lambent.catalogue import KINDS, VALUES
 from lambent.encoding import WORDS, text_hash
 from lambent.events import MIN_EVENT_MS, Event
@@ -126,6 +126,8 @@ def _counts(aggregate: Aggregate, one: Seen) -> bool:
     where = aggregate.where
     if isinstance(aggregate, Recent):
         return one.event.type in aggregate.acts
+    if isinstance(aggregate, Streak):
+        return one.opens or one.returns
     return (
         where.type in ("", one.event.type)
         and (where.intent == "" or one.decides == where.intent)
@@ -147,6 +149,8 @@ def _value(aggregate: Aggregate, seen: list[Seen], clock_ms: int) -> float | Seq
     if isinstance(aggregate, Recent):
         entries = sorted(_entries(aggregate, counted).values(), reverse=True)
         return [*entries, *[0] * aggregate.width][: aggregate.width]
+    if isinstance(aggregate, Streak):
+        return [*sorted(_visits(counted), reverse=True), *[0] * aggregate.width][: aggregate.width]
     if isinstance(aggregate, Decayed):
         return math.fsum(_worth(aggregate, one.event) * _weight(aggregate, one.t_ms, clock_ms) for one in counted)
     times_s = [
@@ -178,6 +182,17 @@ def _entries(aggregate: Recent, counted: list[Seen]) -> dict[int, int]:
             minute, act, key = (one.t_ms - MIN_EVENT_MS) // 60_000, aggregate.acts.index(one.event.type), _key(text)
             entries[key] = max(entries.get(key, 0), minute * 2**22 + act * 2**20 + key)
     return entries
+
+
+def _visits(counted: list[Seen]) -> set[int]:
+    """An entry for each opening, act 0, and each return, act 1."""
+    found = set()
+    for one in counted:
+        minute = (one.clock_ms - MIN_EVENT_MS) // 60_000
+        found |= {
+            minute * 2**22 + act * 2**20 + (2 * minute + act) % 2**20 for act in (0, 1) if (one.opens, one.returns)[act]
+        }
+    return found
 
 
 def _key(text: str) -> int:

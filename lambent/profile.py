@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.aggregates import Aggregate, Block, Count, Decayed, Distinct, Earliest, Latest, Ratio, Recent
+from lambent.aggregates import Aggregate, Block, Count, Decayed, Distinct, Earliest, Latest, Ratio, Recent, Streak
 from lambent.facts import Choice, Fact
-from lambent.views import Arrays, Shown, profile_blocks
+from lambent.views import MAP_WITH_AGES, PLAIN_MAP, STREAK_MAP, Arrays, Shown, profile_blocks
 
 Profiles = NDArray[np.void]
 """A structured array of ``Layout.dtype``."""
@@ -30,6 +30,12 @@ LEAST_WEIGHT = 0.01
 def raw_of(profiles: Profiles) -> NDArray[np.void]:
     """[n] view of profiles as bytes without fields: NumPy looks at each of those on its own, which takes many times as long."""
     return profiles.view(np.dtype((np.void, profiles.dtype.itemsize)))
+
+
+def _shown_as(one: Aggregate) -> int:
+    if isinstance(one, Streak):
+        return STREAK_MAP
+    return MAP_WITH_AGES if isinstance(one, Recent) and one.has_ages else PLAIN_MAP
 
 
 class Layout:
@@ -104,7 +110,7 @@ class Layout:
         shown = Shown(
             half_life_ms=self.half_lives_ms,
             half_life_of=self.half_life_of,
-            ages=np.array([isinstance(a, Recent) and a.has_ages for a in self.members["recent"]], np.int64),
+            maps=np.array([_shown_as(a) for a in self.members["recent"]], np.int64),
             choices=np.array([len(a.feature_names) if isinstance(a, Choice) else 0 for a in facts], np.int64),
             ratios=np.array(ratios, np.int64).reshape(-1, 3),
         )

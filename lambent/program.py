@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent import monoid
-from lambent.aggregates import REGISTERS, Affinity, Aggregate, Decayed, Distinct, Latest, Recent, Rhythm, Where
+from lambent.aggregates import REGISTERS, Affinity, Aggregate, Decayed, Distinct, Latest, Recent, Rhythm, Streak, Where
 from lambent.encoding import TEXT_FIELDS
 from lambent.features import EMBEDDED, OPENS, RETURNS, SEEN, FeatureSet
 from lambent.profile import KINDS, Layout
@@ -65,6 +65,8 @@ def _operation(layout: Layout, aggregate: Aggregate, event_type: str) -> tuple[i
         bucket_ms = aggregate.bucket_ms
     if isinstance(aggregate, Distinct):
         buckets = REGISTERS
+    if isinstance(aggregate, Streak):
+        kind, mark = monoid.STREAK, monoid.ANY_MARK
     if isinstance(aggregate, Recent):
         worth = aggregate.acts.index(event_type)
     return kind, column, mark, half_life, worth, text, buckets, bucket_ms

@@ -20,13 +20,14 @@ from lambent.aggregates import (
     RECALLED,
     REGISTERS,
     SECOND_MS,
+    STREAK,
     WEEK_MS,
 )
 from lambent.events import MIN_EVENT_MS
 from lambent.monoid import NEVER_SEEN
 from lambent.profile import LEAST_WEIGHT
 from lambent.sessions import NEVER_MS
-from lambent.views import Array, Profiles, Shown
+from lambent.views import MAP_WITH_AGES, STREAK_MAP, Array, Profiles, Shown
 
 LOG_AGES = np.log(np.array(AGES_H, np.float64))
 BIAS = 0.673
@@ -51,7 +52,7 @@ def show_profiles(shown: Shown, profiles: Profiles, clock_ms: Array, into: Array
             weight[h] = 2.0 ** (age_ms / shown.half_life_ms[h])
         at = _show_numbers(shown, profiles, u, now_ms, weight, row)
         at = _show_distinct(profiles.register, u, row, at)
-        at = _show_recent(shown.ages, profiles.recent, u, now_ms, row, at)
+        at = _show_recent(shown.maps, profiles.recent, u, now_ms, row, at)
         at = _show_facts(shown.choices, profiles.fact, u, now_ms, row, at)
         _show_ratios(shown, profiles.decayed, u, weight, row, at)
 
@@ -92,25 +93,45 @@ def _show_distinct(register: Array, u: int, row: Array, at: int) -> int:
 
 
 @njit
-def _show_recent(ages: Array, recent: Array, u: int, now_ms: int, row: Array, at: int) -> int:
+def _show_recent(maps: Array, recent: Array, u: int, now_ms: int, row: Array, at: int) -> int:
     """What last-N maps hold."""
-    for m in range(len(ages)):
+    for m in range(len(maps)):
+        if maps[m] == STREAK_MAP:
+            at = _show_streak(recent, u, m * RECALLED, row, at)
+            continue
         held, newest, newest_in = 0, np.int64(0), np.int64(0)
         for k in range(m * RECALLED, (m + 1) * RECALLED):
             entry = recent[u, k]
             newest = max(newest, entry)
-            if entry != 0 and (entry >> HASH_BITS) & ((1 << ACT_BITS) - 1) == 0:
+            if entry != 0 and _act_of(entry) == 0:
                 held += 1
                 newest_in = max(newest_in, entry)
         row[at] = math.log1p(held)
         row[at + 1] = 0.0 if newest == 0 else 2.0 ** (-max(now_ms - _time_of(newest), 0) / DAY_MS)
         at += 2
-        if ages[m]:
+        if maps[m] == MAP_WITH_AGES:
             row[at : at + len(LOG_AGES)] = 0.0
             if newest_in != 0:
                 _show_age(max(now_ms - _time_of(newest_in), MINUTE_MS) / HOUR_MS, row, at)
             at += len(LOG_AGES)
     return at
+
+
+@njit
+def _show_streak(recent: Array, u: int, first: int, row: Array, at: int) -> int:
+    """How many sessions in a row were marked, newest first: an entry with act 1, and then that of its opening."""
+    length = 0
+    while 2 * length < RECALLED and _act_of(recent[u, first + 2 * length]) == 1:
+        length += 1
+    row[at : at + STREAK] = 0.0
+    if length:
+        row[at + min(length, STREAK) - 1] = 1.0
+    return at + STREAK
+
+
+@njit
+def _act_of(entry: int) -> int:
+    return (entry >> HASH_BITS) & ((1 << ACT_BITS) - 1)
 
 
 @njit

@@ -45,19 +45,23 @@ class Program(NamedTuple):
     returned: int
 
 
+PLAIN_MAP, MAP_WITH_AGES, STREAK_MAP = range(3)
+"""What is shown of a last-N map: how many are in and how new the newest is; also how old what is in; how long its streak is."""
+
+
 class Shown(NamedTuple):
     """What the model sees of a profile, as tables.
 
     Attributes:
         half_life_ms: [half-lives], and half_life_of: [decayed columns] which of them.
-        ages: [last-N maps] whether the age of what is in one is shown.
+        maps: [last-N maps] what is shown of one: ``PLAIN_MAP``, ``MAP_WITH_AGES`` or ``STREAK_MAP``.
         choices: [facts] how many codes a text has; 0: it is a time.
         ratios: [ratios, 3] decayed columns of what is divided, by what, and what is taken off that; -1: nothing.
     """
 
     half_life_ms: Array
     half_life_of: Array
-    ages: Array
+    maps: Array
     choices: Array
     ratios: Array
 

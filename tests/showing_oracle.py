@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -22,6 +23,7 @@ from lambent.aggregates import (
     Earliest,
     Latest,
     Recent,
+    Streak,
 )
 from lambent.events import MIN_EVENT_MS
 from lambent.facts import Choice, Since
@@ -53,6 +55,8 @@ def _features(one: Aggregate, values: Sequence[float], age_ms: int, now_ms: int)
         yield math.log1p(_estimate(values))
     elif isinstance(one, Recent):
         yield from _recent(one, [int(value) for value in values if value], now_ms)
+    elif isinstance(one, Streak):
+        yield from _streak([int(value) >> HASH_BITS & (1 << ACT_BITS) - 1 for value in values])
     elif isinstance(one, Choice):
         yield from (float(values[0] == code) for code in range(len(one.values) + 2))
     elif isinstance(one, Since):
@@ -84,6 +88,13 @@ def _recent(one: Recent, entries: list[int], now_ms: int) -> Iterator[float]:
         age_h = max(_age_ms(max(inside, default=0), now_ms), MINUTE_MS) / HOUR_MS
         at = float(np.interp(math.log(age_h), np.log(AGES_H), range(len(AGES_H))))
         yield from (max(1 - abs(at - knot), 0.0) if inside else 0.0 for knot in range(len(AGES_H)))
+
+
+def _streak(acts: Sequence[int]) -> Iterator[float]:
+    """Newest first, of each session what marked it, if anything did, and then its opening."""
+    marks = "".join(map(str, acts))
+    length = len(re.match(r"(1.?)*", marks).group()) + 1  # type: ignore[union-attr]
+    yield from (float(min(length // 2, 3) == shown) for shown in (1, 2, 3))
 
 
 def _age_ms(entry: int, now_ms: int) -> int:

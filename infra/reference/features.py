@@ -25,6 +25,8 @@ def says(one: aggregates.Aggregate) -> str:
         return f"registers of how many different `{one.by}`"
     if isinstance(one, aggregates.Recent):
         return f"the newest `{one.by}` of events {', '.join(map(code, one.acts))}, with the last act and when"
+    if isinstance(one, aggregates.Streak):
+        return f"{seen}: the newest of them, and the newest sessions opened, and when"
     if isinstance(one, facts.Choice):
         return f"`{one.column}` of the user: {', '.join([*map(code, one.values), 'other'])}, from 1; 0 is not known"
     if isinstance(one, facts.Since):

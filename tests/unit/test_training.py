@@ -149,3 +149,5 @@ def test_a_session_comes_back_once_to_what_was_seen_last_before_it() -> None:
     assert returned.tolist() == [0, 0, 0, 1, 0, 0, 1, 1, 0, 0]
     share = rows.profile[:, FEATURES.profile.feature_names.index("returned_share_7d")]
     np.testing.assert_allclose(share, [0, 0, 1 / 2, 2 / 3, 3 / 4], atol=0.01)
+    streak = [FEATURES.profile.feature_names.index(f"returned_streak_{length}") for length in (1, 2, 3)]
+    assert (rows.profile[:, streak] @ [1, 2, 3]).tolist() == [0, 0, 1, 2, 3]
