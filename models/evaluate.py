@@ -21,6 +21,7 @@ from lambent.manifest import GRAPH, read_part
 from lambent.reports import append_report
 from lambent.settings import Settings
 from models import baselines
+from models.ablations import ablated
 from models.artifact import STAGING, Artifact, Graph, digest, read_description
 from models.dataset import TrainingTable
 from models.evaluation import MODEL, evaluate_scores
@@ -56,6 +57,8 @@ def evaluate(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any
     wanted = [name for name in arguments.baselines.split(",") if name]
     others = {**baselines.cheap(table, features), **baselines.dear(table, features, wanted)}
     model, graphs = Artifact(staged, features), in_forms(staged, features, table) if arguments.forms else {}
+    if arguments.ablations:
+        others |= ablated(table, features, model.description["train"])
     contenders = {MODEL: model.sessions, **others}
     contenders |= {form: Graph(graph).sessions for form, graph in graphs.items() if form != MODEL}
     test, validation = (score(contenders, table, features, split) for split in ("test", "validation"))

@@ -100,7 +100,7 @@ def _figures(
         "slices": [slice_figures(one, said, test.labels, intents, resamples) for one in slices(test)],
         "reliability": {name: metrics.reliability(said[:, k], hits[name], resamples) for k, name in enumerate(intents)},
         "precision_recall": {name: metrics.curve(said[:, k], hits[name]) for k, name in enumerate(intents)},
-        "truth": None if truth is None else of_the_way(test, truth, resamples),
+        "truth": None if truth is None else of_the_way(test, truth, intents, resamples),
     }
 
 
@@ -153,8 +153,11 @@ def slice_figures(one: Slice, p: Array, labels: Array, intents: Sequence[str], r
     return {"group": one.group, "name": one.name, "events": len(labels), "joint": joint, "intents": by_intent}
 
 
-def of_the_way(test: Scored, truth: Array, resamples: Resamples) -> dict[str, Any]:
-    """How far each contender comes from the base rates' log loss to that of the exact posterior, on the same events."""
+def of_the_way(test: Scored, truth: Array, intents: Sequence[str], resamples: Resamples) -> dict[str, Any]:
+    """How far each contender comes from the base rates' log loss to that of the exact posterior, on the same events.
+
+    ``honest`` is the calibration of the exact posterior itself: no model can be asked for more on these events.
+    """
     known = np.flatnonzero(np.isfinite(truth).all(axis=1))
     labels = test.labels[known]
 
@@ -171,4 +174,8 @@ def of_the_way(test: Scored, truth: Array, resamples: Resamples) -> dict[str, An
         "base_log_loss": own[BASE].figure(),
         "share": shown(share),
         "share_less": {name: (share[MODEL] - one).figure() for name, one in share.items() if name != MODEL},
+        "honest": {
+            name: shown(metrics.honest_figures(truth[known, k], labels == k, resamples, known))
+            for k, name in enumerate(intents)
+        },
     }

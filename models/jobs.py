@@ -71,6 +71,10 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         help="fit and tune these beside it, which takes minutes (default logistic,lightgbm,readable,lstm)",
     )  # fmt: skip
     parser.add_argument(
+        "--ablations", action="store_true",
+        help="train it anew without the profile, the session, what fades, and attributes: what each is worth; a training each",
+    )  # fmt: skip
+    parser.add_argument(
         "--explain", action="store_true",
         help="explain the model as a whole: what its inputs are worth to it, its rules, and whether SHAP and LIME agree",
     )  # fmt: skip

@@ -40,20 +40,23 @@ def joint_figures(p: Array, labels: Array, resamples: Resamples, where: Array | 
 
 
 def intent_figures(p: Array, hit: Array, resamples: Resamples, where: Array | None = None) -> Figures:
-    """Of one intent: base rate, ranking and calibration; ``p`` and ``hit`` [n'].
+    """Of one intent: base rate, ranking and calibration; ``p`` and ``hit`` [n']."""
+    ranking = rank(p, hit, resamples, where)
+    lift = {f"lift_{share * 100:g}": one for share, one in zip(TOP_SHARES, ranking.lift, strict=True)}
+    base = {"base_rate": resamples.ratio(hit, where=where)}
+    return {**base, "auc": ranking.auc, "ap": ranking.ap, **honest_figures(p, hit, resamples, where), **lift}
+
+
+def honest_figures(p: Array, hit: Array, resamples: Resamples, where: Array | None = None) -> Figures:
+    """Of one intent: calibration; ``p`` and ``hit`` [n'].
 
     ``ece_relative`` is over the base rate; ``ece_by_chance`` is what an honest model's would be on average, with as many
     users: no fewer events can show less.
     """
-    ranking = rank(p, hit, resamples, where)
     slope, intercept = recalibrate_one(p, hit, resamples, where)
-    base = resamples.ratio(hit, where=where)
     ece, by_chance = calibration_error(p, hit, resamples, where)
-    lift = {f"lift_{share * 100:g}": one for share, one in zip(TOP_SHARES, ranking.lift, strict=True)}
-    return {
-        "base_rate": base, "auc": ranking.auc, "ap": ranking.ap, "slope": slope, "intercept": intercept,
-        "ece": ece, "ece_relative": ece / base, "ece_by_chance": by_chance, **lift,
-    }  # fmt: skip
+    relative = ece / resamples.ratio(hit, where=where)
+    return {"slope": slope, "intercept": intercept, "ece": ece, "ece_relative": relative, "ece_by_chance": by_chance}
 
 
 def decision_figures(p: Array, hit: Array, threshold: float, resamples: Resamples) -> Figures:

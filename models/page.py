@@ -48,7 +48,7 @@ def page(result: Mapping[str, Any], pictures: Sequence[str]) -> str:
         _head(result),
         "\n".join(f"![{path.rsplit('/')[-1]}]({path})\n" for path in pictures),
         "## The whole distribution\n\n" + _joint(result),
-        _truth(result["truth"]) if result["truth"] else "",
+        _truth(result["truth"], result["contenders"][MODEL]["intents"]) if result["truth"] else "",
         _forms(result) if result.get("forms") else "",
         *(_intent(result, name) for name in result["model"]),
         "## Part by part\n\n"
@@ -77,7 +77,7 @@ def _joint(result: Mapping[str, Any]) -> str:
     return table(["", "log loss, nats an event", "slope", "accuracy of the likeliest", "model less this"], rows)
 
 
-def _truth(truth: Mapping[str, Any]) -> str:
+def _truth(truth: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     rows = [
         [name, text(one, 3), text(truth["share_less"][name], 3) if name in truth["share_less"] else ""]
         for name, one in truth["share"].items()
@@ -87,6 +87,21 @@ def _truth(truth: Mapping[str, Any]) -> str:
         f"From the base rates' log loss, {text(truth['base_log_loss'], 4)}, to that of the exact posterior, "
         f"{text(truth['log_loss'], 4)}, on {truth['events']:,} events; of {truth['unknown']:,} the posterior is not known.\n\n"
         + table(["", "share", "model less this"], rows)
+        + "\nThe exact posterior's own calibration on these events, beside the model's: what of an ECE is chance.\n\n"
+        + table(
+            ["", "slope, exact", "model", "ECE / base rate, exact", "model"],
+            [
+                [
+                    name,
+                    *(
+                        text(figures[name][key], 3)
+                        for key in ("slope", "ece_relative")
+                        for figures in (truth["honest"], own)
+                    ),
+                ]
+                for name in truth["honest"]
+            ],
+        )
     )
 
 

@@ -59,27 +59,17 @@ def share_rows(found: dict[str, Any], note: str) -> list[Row]:
 
 
 def honest_rows(found: dict[str, Any]) -> list[Row]:
-    """Calibration of each intent."""
+    """Calibration of each intent, beside that of the exact posterior on the same events."""
     rows = []
     for name, one in found["contenders"]["model"]["intents"].items():
-        slope, ece, chance = (
-            one["slope"],
-            one["ece_relative"],
-            one["ece_by_chance"]["value"] / one["base_rate"]["value"],
-        )
-        rows.append(
-            Row(
-                f"{name}: slope, distance from 1",
-                abs(slope["value"] - 1),
-                "",
-                "<= 0.1",
-                "",
-                f"{slope['value']:.3f} {interval(slope)}",
-            )
-        )
-        rows.append(
-            Row(f"{name}: ECE / base rate", ece["value"], "", "<= 0.1", f"by chance {chance:.3f}", interval(ece))
-        )
+        exact, slope, ece = found["truth"]["honest"][name], one["slope"], one["ece_relative"]
+        chance = one["ece_by_chance"]["value"] / one["base_rate"]["value"]
+        rows += [
+            Row(f"{name}: slope, distance from 1", abs(slope["value"] - 1), "", "<= 0.1",
+                f"exact posterior {exact['slope']['value']:.3f}", f"{slope['value']:.3f} {interval(slope)}"),
+            Row(f"{name}: ECE / base rate", ece["value"], "", "<= 0.1",
+                f"exact posterior {exact['ece_relative']['value']:.3f}", f"{interval(ece)}; by chance {chance:.3f}"),
+        ]  # fmt: skip
     return rows
 
 

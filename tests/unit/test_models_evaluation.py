@@ -152,11 +152,27 @@ def test_the_share_of_the_way_is_none_for_base_rates_and_whole_for_the_truth(sco
     truth = 0.5 * scored.said[MODEL].astype(float) + 0.5 * np.eye(len(INTENTS))[scored.labels]
     own = Scored(**{**vars(scored), "said": {**scored.said, "truth": truth}})
     truth[:10] = np.nan
-    found = of_the_way(own, truth, Resamples(own.user, own.users, 30))
+    found = of_the_way(own, truth, INTENTS, Resamples(own.user, own.users, 30))
     assert found["unknown"] == 10
     share = {name: one["value"] for name, one in found["share"].items()}
     assert share[BASE] == 0 and share["truth"] == pytest.approx(1) and 0 < share[MODEL] < 1
     assert found["share"][BASE] == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_the_truths_own_calibration_stands_beside_the_models(scored: Scored, found: dict[str, Any]) -> None:
+    truth = scored.said[MODEL].astype(float)
+    truth[:10] = np.nan
+    with_truth = evaluate_scores(scored, scored, INTENTS, Rule.parse("share:0.1"), truth, count=50)
+    exact, known = with_truth["truth"]["honest"], np.arange(10, len(truth))
+    for k, name in enumerate(INTENTS):
+        gap = truth[known, k].mean() - (scored.labels[known] == k).mean()
+        assert exact[name]["ece"]["value"] >= abs(gap) - 1e-9  # no bin hides what they all lack together
+        assert exact[name]["ece"]["value"] == pytest.approx(
+            with_truth["contenders"][MODEL]["intents"][name]["ece"]["value"], abs=20 / len(truth)
+        )
+    said = page({**with_truth, "artifact_sha256": "ab" * 32}, [])
+    assert "The exact posterior's own calibration" in said
+    assert "The exact posterior's own calibration" not in page({**found, "artifact_sha256": "ab" * 32}, [])
 
 
 def test_a_file_that_is_no_truth_is_refused_in_words(tmp_path: Path) -> None:
