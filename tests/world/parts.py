@@ -70,7 +70,6 @@ class Parts:
         batch_entries: of workers.
         sent: what producers say.
         failed: what killed a process though it was no fault.
-        published: cut-offs, as publish keeps them.
     """
 
     world: World
@@ -83,7 +82,6 @@ class Parts:
     batch_entries: int
     sent: list[Sent] = dataclasses.field(default_factory=list)
     failed: list[str] = dataclasses.field(default_factory=list)
-    published: list[int] = dataclasses.field(default_factory=list)
     made: int = 0
 
     def store(self, *, mortal: bool = True) -> Store:
@@ -226,10 +224,14 @@ class Publisher:
 
     def _publish(self, store: Store) -> None:
         tile_ms, rng = self.parts.meta.tile_ms, self.parts.world.rng
-        log, watermark_ms = self._archived(store)
-        floor_ms = self.parts.published[0] if len(self.parts.published) > 1 else 0
+        meta = (
+            store.meta()
+        )  # what was published stands there: a reply that was lost may have been a publish all the same
+        assert meta is not None
+        log, watermark_ms = self._archived(store, meta)
+        floor_ms = meta.published[0] if len(meta.published) > 1 else 0
         newest_ms = watermark_ms // tile_ms * tile_ms
-        cutoffs = [ms for ms in {newest_ms, newest_ms - tile_ms, *self.parts.published} if floor_ms <= ms <= newest_ms]
+        cutoffs = [ms for ms in {newest_ms, newest_ms - tile_ms, *meta.published} if floor_ms <= ms <= newest_ms]
         if not cutoffs or not newest_ms:
             return
         back = rng.random() < 0.4
@@ -238,13 +240,12 @@ class Publisher:
         for user in sorted({event.user for event, _ in log}):
             key = keys.profile(keys.partition(user, self.parts.meta.partitions), user)
             store.call(*(("SET", key, values[user]) if user in values else ("DEL", key)))
-        published = sorted({*self.parts.published, cutoff_ms})[-2:]
+        published = sorted({*meta.published, cutoff_ms})[-2:]
         floor_ms = published[0] if len(published) > 1 else 0
         self.parts.world.note(f"publishes {cutoff_ms}, floor {floor_ms}")
         store.call("HSET", keys.META, "floor_ms", floor_ms, "published", msgspec.json.encode(published))
-        self.parts.published = published
 
-    def _archived(self, store: Store) -> tuple[Log, int]:
+    def _archived(self, store: Store, meta: Meta) -> tuple[Log, int]:
         """Distinct events of the archive that workers have passed, and up to when that is whole; not what they gave up.
 
         All is taken of a partition that no worker has ever worked on. What a second publish of such a one would mean stands
@@ -257,7 +258,7 @@ class Publisher:
         table = Opened(self.parts.tables, path)
         ends = [_newest(table, f"{LOG[1]}-{p}") for p in range(partitions)]
         passed = [_newest(table, f"{PASSED}-{p}") for p in range(partitions)]
-        if 0 in passed and self.parts.published:
+        if 0 in passed and meta.published:
             return [], 0
         passed = [min(at or end, end) for at, end in zip(passed, ends, strict=True)]
         dead = read_dead(self.parts.settings, store, partitions)
