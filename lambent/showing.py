@@ -1,6 +1,6 @@
 """What the model sees of a profile, compiled: profile by profile, kind by kind, in the order of ``Layout.feature_names``.
 
-``aggregates`` and ``facts`` say what the features are. The tests' oracle says the same slowly, for many at once.
+``aggregates`` and ``facts`` say what the features are. The tests' oracle says the same slowly, one feature after the other.
 """
 
 from __future__ import annotations

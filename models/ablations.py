@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lambent.aggregates import Affinity, Decayed
+from lambent.aggregates import Decayed
 from lambent.features import FeatureSet
 from lambent.groups import GROUPS
 from models.artifact import STAGING, Artifact
@@ -75,7 +75,7 @@ def _floats(features: FeatureSet, wanted: Callable[[str], bool]) -> list[int]:
 
 def _fading(features: FeatureSet) -> Inputs:
     """What is kept with a half-life, and what is a quotient of such."""
-    fading = [one for one in features.profile.aggregates if isinstance(one, Decayed | Affinity)]
+    fading = [one for one in features.profile.aggregates if isinstance(one, Decayed)]
     names = {name for one in fading for name in one.feature_names}
     names |= {one.name for one in features.profile.ratios if one.of in {own.name for own in fading}}
     return Inputs(
