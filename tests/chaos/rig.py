@@ -111,7 +111,10 @@ class Rig:
             wrong = {name: np.array(users)[rows].tolist() for name, rows in found.items() if rows.any()}
             assert not wrong, wrong
         for p, last in self.last.items():
-            assert self.store.positions([p]) == [last]
+            (position,) = self.store.positions([p])
+            after = self.store.call("XRANGE", keys.events(p), b"(" + last, position)
+            assert position == (after[-1][0] if after else last)
+            assert {pairs[0] for _, pairs in after} <= {b"m"}, "only an archiver's markers come after what was sent"
         assert sorted(i.event_id for i in self.said()) == sorted(answered(self.log))
 
 
