@@ -15,8 +15,10 @@ from lambent.errors import DataError
 
 STEPS = (("view", "cart"), ("cart", "purchase"), ("view", "purchase"))
 """Event types between which a rate is told: of the visits with the first, the share that had the second too."""
-VALUES = (*("_".join(step) for step in STEPS), "popularity_log")
-"""What is known of a product or category, in order."""
+SHOWN = (*("_".join(step) for step in STEPS), "popularity_log")
+"""What is known of a product or category and shown as it is, in order."""
+VALUES = (*SHOWN, "usual_price_log")
+"""All that is known, in order; last a price, which is shown beside the event's. NaN where nobody has seen one."""
 KINDS = ("product", "category")
 """What rows are of, in the order of their codes; also the fields of an event by which they are found."""
 

@@ -27,7 +27,7 @@ from lambent.aggregates import (
     Streak,
     Where,
 )
-from lambent.catalogue import KINDS, VALUES
+from lambent.catalogue import KINDS, SHOWN
 from lambent.errors import SettingsError
 from lambent.facts import Choice, Fact, Since
 from lambent.profile import Layout
@@ -146,7 +146,7 @@ class FeatureSet:
             "product_repeated", "category_repeated", "product_is_last", "product_is_before_last", "product_returned_to",
             *(f"{a.name}_affinity" for a in self.lookups),
             *(f"{a.name}_{what}" for a in self.recent for what in ("in", "recency")),
-            *(f"{kind}_{what}" for kind in KINDS for what in ("unknown", *VALUES)),
+            *(f"{kind}_{what}" for kind in KINDS for what in ("unknown", *SHOWN, "price_less_usual", "usual_missing")),
         )  # fmt: skip
 
     @functools.cached_property

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from lambent.aggregates import ACT_BITS, DAY_MS, HASH_BITS, MINUTE_MS, WEEK_MS
-from lambent.catalogue import KINDS, VALUES
+from lambent.catalogue import KINDS, SHOWN, VALUES
 from lambent.encoding import TEXT_FIELDS
 from lambent.events import MIN_EVENT_MS
 from lambent.monoid import (
@@ -255,6 +255,12 @@ def _show(
         if math.isnan(events.known[i, first]):
             row[at] = 1.0
         else:
-            for k in range(len(VALUES)):
+            for k in range(len(SHOWN)):
                 row[at + 1 + k] = events.known[i, first + k]
-        at += 1 + len(VALUES)
+        at += 1 + len(SHOWN)
+        usual = events.known[i, first + len(SHOWN)]
+        if math.isnan(price) or math.isnan(usual):
+            row[at + 1] = 1.0
+        else:
+            row[at] = row[6] - usual
+        at += 2

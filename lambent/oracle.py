@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lambent.aggregates import Affinity, Aggregate, Decayed, Distinct, Earliest, Latest, Recent, Rhythm, Streak
-from lambent.catalogue import KINDS, VALUES
+from lambent.catalogue import KINDS, SHOWN
 from lambent.encoding import WORDS, text_hash
 from lambent.events import MIN_EVENT_MS, Event
 from lambent.facts import Choice, Fact
@@ -278,7 +278,11 @@ def _known(event: Event, known: Known) -> dict[str, float]:
     for kind in KINDS:
         values = known.get((kind, getattr(event, kind)))
         found[f"{kind}_unknown"] = float(values is None)
-        found |= {f"{kind}_{name}": value for name, value in zip(VALUES, values or (), strict=False)}
+        found |= {f"{kind}_{name}": value for name, value in zip(SHOWN, values or (), strict=False)}
+        usual = values[-1] if values else math.nan
+        found[f"{kind}_usual_missing"] = float(event.price is None or math.isnan(usual))
+        if not found[f"{kind}_usual_missing"]:
+            found[f"{kind}_price_less_usual"] = math.log1p(event.price or 0) - usual
     return found
 
 

@@ -142,9 +142,12 @@ CATALOGUE_COLUMNS: Mapping[str, str] = {
     "viewed_bought": "int64",  # of those with a view: with a purchase too
     "carted_bought": "int64",  # of those with a cart: with a purchase too
     "popularity": "double",  # events, each halved every 7 days
+    "priced": "double",  # events with a price, each halved every 28 days
+    "price_log": "double",  # the sum of their log(1 + price), each halved every 28 days
     "view_cart": "double",  # smoothed rate of viewed_carted
     "cart_purchase": "double",  # smoothed rate of carted_bought
     "view_purchase": "double",  # smoothed rate of viewed_bought
+    "usual_price_log": "double",  # price_log / priced; none: nobody has seen a price
 }
 
 CLUSTERED_BY: Mapping[str, tuple[str, ...]] = {

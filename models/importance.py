@@ -31,7 +31,7 @@ STEP_GROUPS = {
     "time": "time, and since the event before",
     "price": "price and dwell",
     "memory": "what the visitor did with this product and category before",
-    "catalogue": "rates of the product and category",
+    "catalogue": "rates and usual price of the product and category",
     "session": "the session so far",
 }
 """Groups of what a step sees besides the profile: by name, in words."""

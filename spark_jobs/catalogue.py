@@ -16,12 +16,12 @@ import numpy as np
 from lambent.encoding import encoded_sql
 from lambent.errors import DataError, UsageError
 from lambent.settings import Settings
-from lambent.tables import CATALOGUE, EVENTS
+from lambent.tables import CATALOGUE, CATALOGUE_COLUMNS, EVENTS
 from lambent.taxonomy import Taxonomy
 from spark_jobs.catalogue_rows import (
     CODES,
     DAY_MS,
-    HALF_LIFE_DAYS,
+    DECAYED,
     SUMS_DTYPE,
     Sums,
     added_up,
@@ -36,6 +36,7 @@ from spark_jobs.session import spark_session
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from deltalake import DeltaTable
     from pyspark.sql import DataFrame
 
 JOB = "catalogue"
@@ -58,7 +59,7 @@ def daily_sums(events: DataFrame, taxonomy: Taxonomy, first: int) -> DataFrame:
     number = encoded_sql(taxonomy)
     rows = events.selectExpr(
         "user", f"ingest_ms div {DAY_MS} AS visit", f"greatest(ingest_ms div {DAY_MS}, {first - 1}) AS day", "type",
-        f"{number['product']} AS product", f"{number['category']} AS category", "ingest_ms", "seq", "event_id",
+        f"{number['product']} AS product", f"{number['category']} AS category", "ingest_ms", "seq", "event_id", "price",
     )  # fmt: skip
     of = zip(CODES, ("0L", "category", "product"), ("0L", "0L", "category"), strict=True)
     named = ", ".join(f"struct('{kind}' AS kind, {hash} AS hash, {parent} AS parent)" for kind, hash, parent in of)
@@ -66,14 +67,18 @@ def daily_sums(events: DataFrame, taxonomy: Taxonomy, first: int) -> DataFrame:
     visits = each.groupBy("kind", "hash", "day", "visit", "user").agg(
         F.count("*").alias("events"),
         *(F.expr(f"int(max(type = '{name}'))").alias(name) for name in ("view", "cart", "purchase")),
-        F.expr(f"sum(pow(2D, (ingest_ms / {DAY_MS}D - day - 1) / {HALF_LIFE_DAYS}))").alias("popularity"),
+        *(F.expr(_decayed(of, days)).alias(name) for name, (of, days) in DECAYED.items()),
         F.expr("max(struct(ingest_ms, seq, event_id, parent)) FILTER (WHERE parent <> 0)").alias("newest"),
     )
     return visits.groupBy("kind", "hash", "day").agg(
-        *(F.sum(name).alias(name) for name in ("events", "popularity")),
+        *(F.sum(name).alias(name) for name in ("events", *DECAYED)),
         *(F.expr(f"sum({both})").alias(name) for name, both in _counted().items()),
         F.expr("max(newest).parent").alias("parent"),
     )
+
+
+def _decayed(of: str, half_life_days: float) -> str:
+    return f"coalesce(sum({of} * pow(2D, (ingest_ms / {DAY_MS}D - day - 1) / {half_life_days})), 0D)"
 
 
 def _counted() -> dict[str, str]:
@@ -131,11 +136,23 @@ def _build(settings: Settings, events: DataFrame, first: int, last: int) -> int:
     return rows.num_rows
 
 
+def open_catalogue(settings: Settings) -> DeltaTable | None:
+    """The table; None where there is none.
+
+    Raises:
+        DataError: it is of a version that knew other things.
+    """
+    table = open_table(path := settings.table(CATALOGUE))
+    if table is not None and {field.name for field in table.schema().fields} != CATALOGUE_COLUMNS.keys():
+        raise DataError(f"{path} has other columns than this version's.", "Delete it, and run lambent batch catalogue.")
+    return table
+
+
 def read_day(settings: Settings, number: int) -> Sums | None:
     """The sums of a day; None where it is not built."""
     import pyarrow.compute as pc
 
-    table = open_table(settings.table(CATALOGUE))
+    table = open_catalogue(settings)
     if table is None:
         return None
     rows = table.to_pyarrow_dataset().to_table(filter=pc.field("day") == day_of(number))
@@ -144,7 +161,7 @@ def read_day(settings: Settings, number: int) -> Sums | None:
 
 def newest_day(settings: Settings) -> datetime.date | None:
     """The last day that is built."""
-    table = open_table(settings.table(CATALOGUE))
+    table = open_catalogue(settings)
     days = table.partitions() if table else []
     return max((datetime.date.fromisoformat(str(one["day"])) for one in days), default=None)
 

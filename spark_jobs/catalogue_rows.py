@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DAY_MS = 86_400_000
-HALF_LIFE_DAYS = 7
-"""Of popularity."""
+DECAYED = {"popularity": ("1", 7), "priced": ("int(price IS NOT NULL)", 28), "price_log": ("log1p(price)", 28)}
+"""Sums over events that fade: of what, in SQL over an event's columns, and the half-life in days. A price is the usual one over
+a month, in which a sale of some days counts little."""
 WHOLE = "whole"
 CODES = (WHOLE, "category", "product")
 """Kinds by their code here, the larger groups first."""
@@ -29,7 +30,7 @@ OF = {"view_cart": ("viewed_carted", "viewed"), "cart_purchase": ("carted_bought
 """Of each rate the successes and the trials."""
 
 SUMS_DTYPE = np.dtype(
-    [("key", "i8"), ("parent", "i8"), *((name, "i8") for name in COUNTS), ("popularity", "f8")]
+    [("key", "i8"), ("parent", "i8"), *((name, "i8") for name in COUNTS), *((name, "f8") for name in DECAYED)]
 )  # key: code << 32 | hash
 Sums = NDArray[np.void]
 """A structured array of ``SUMS_DTYPE``, ascending by key."""
@@ -48,11 +49,11 @@ def day_of(number: int) -> datetime.date:
 
 
 def from_arrow(rows: pa.Table) -> Sums:
-    """Sums of rows with ``kind``, ``hash``, ``parent``, ``COUNTS`` and ``popularity``."""
+    """Sums of rows with ``kind``, ``hash``, ``parent``, ``COUNTS`` and ``DECAYED``."""
     sums = np.zeros(rows.num_rows, SUMS_DTYPE)
     code = np.array([CODES.index(kind) for kind in rows.column("kind").to_pylist()], np.int64)
     sums["key"] = code << 32 | rows.column("hash").to_numpy()
-    for name in (*COUNTS, "popularity"):
+    for name in (*COUNTS, *DECAYED):
         sums[name] = rows.column(name).to_numpy()
     sums["parent"] = rows.column("parent").fill_null(0).to_numpy()
     return np.sort(sums, order="key")
@@ -75,8 +76,9 @@ def added_up(base: Sums, daily: pa.Table, first: int, last: int) -> Iterator[tup
     for number in range(first, last + 1):
         new = came.get(number - 1, base[:0])
         place = np.searchsorted(keys, new["key"])
-        total["popularity"] *= 2.0 ** (-1 / HALF_LIFE_DAYS)
-        for name in (*COUNTS, "popularity"):
+        for name, (_, half_life_days) in DECAYED.items():
+            total[name] *= 2.0 ** (-1 / half_life_days)
+        for name in (*COUNTS, *DECAYED):
             total[name][place] += new[name]
         total["parent"][place] = np.where(new["parent"], new["parent"], total["parent"][place])
         yield number, total[total["events"] > 0]
@@ -100,6 +102,11 @@ def rates(sums: Sums) -> dict[str, Floats]:
     return found
 
 
+def usual_price_log(sums: Sums) -> Floats:
+    """[n] the mean log(1 + price) of late; NaN where nobody has seen a price."""
+    return np.divide(sums["price_log"], sums["priced"], out=np.full(len(sums), np.nan), where=sums["priced"] > 0)
+
+
 def to_arrow(number: int, sums: Sums) -> pa.Table:
     """Rows of ``CATALOGUE_COLUMNS`` of a day."""
     import pyarrow as pa
@@ -108,8 +115,9 @@ def to_arrow(number: int, sums: Sums) -> pa.Table:
         "day": [day_of(number)] * len(sums),
         "kind": np.array(CODES)[sums["key"] >> 32],
         "hash": sums["key"] & 0xFFFF_FFFF,
-        **{name: sums[name] for name in ("parent", *COUNTS, "popularity")},
+        **{name: sums[name] for name in ("parent", *COUNTS, *DECAYED)},
         **rates(sums),
+        "usual_price_log": pa.array(usual_price_log(sums), from_pandas=True),  # NaN becomes NULL
     }
     return pa.table({name: pa.array(columns[name], kind) for name, kind in arrow_types(CATALOGUE_COLUMNS).items()})
 
@@ -122,5 +130,6 @@ def to_catalogue(rows: pa.Table) -> Rows:
     found["kind"] = [KINDS.index(kind) for kind in kinds[kept]]
     found["hash"] = rows.column("hash").to_numpy()[kept]
     values = [rows.column("_".join(step)).to_numpy() for step in STEPS]
-    found["values"] = np.stack([*values, np.log1p(rows.column("popularity").to_numpy())], axis=1)[kept]
+    values += [np.log1p(rows.column("popularity").to_numpy()), rows.column("usual_price_log").to_numpy()]
+    found["values"] = np.stack(values, axis=1)[kept]
     return found

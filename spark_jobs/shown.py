@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent import keys
-from lambent.catalogue import KINDS, VALUES, Catalogue, read_catalogue
+from lambent.catalogue import KINDS, STEPS, VALUES, Catalogue, read_catalogue
 from lambent.control import CatalogueEntry, decode_control
 from lambent.encoding import Events
 from lambent.errors import DataError
@@ -122,7 +122,8 @@ def with_days(encoded: DataFrame, catalogue: DataFrame) -> DataFrame:
     """
     from pyspark.sql import functions as F
 
-    values = f"array({', '.join(VALUES[:-1])}, log1p(popularity))"
+    rates = ", ".join("_".join(step) for step in STEPS)
+    values = f"array({rates}, log1p(popularity), coalesce(usual_price_log, double('NaN')))"
     known = catalogue.selectExpr(
         "datediff(day, DATE'1970-01-01') AS day", "kind", "hash", f"CAST({values} AS ARRAY<FLOAT>) AS known"
     )

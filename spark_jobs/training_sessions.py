@@ -20,7 +20,8 @@ from lambent.tables import CATALOGUE, EVENTS, TRAINING_COLUMNS, TRAINING_SESSION
 from lambent.traffic import Rules
 from lambent.training import SessionRows, is_held_out, session_rows
 from lambent.utc import parse_time
-from spark_jobs.commits import Metadata, load_table, open_table
+from spark_jobs.catalogue import open_catalogue
+from spark_jobs.commits import Metadata, load_table
 from spark_jobs.facts import take_told, users_of, with_spans
 from spark_jobs.histories import in_log_order, whole_histories
 from spark_jobs.report import Report, Stopwatch, keep, run_job
@@ -184,7 +185,7 @@ def _write(
 ) -> dict[str, int]:
     """Write the table; returns what there is to count."""
     named, path = InForce.find(settings), settings.table(CATALOGUE)
-    catalogue = events.sparkSession.read.format("delta").load(path) if open_table(path) else None
+    catalogue = events.sparkSession.read.format("delta").load(path) if open_catalogue(settings) else None
     target = Target(settings.table(TRAINING_SESSIONS), TRAINING_COLUMNS, TOLD)
     counts = write_by_tasks(
         rows_of(events, features, rules, catalogue, users), folding(features, rules, cuts, named), target, said

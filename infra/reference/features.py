@@ -67,6 +67,8 @@ STEP = {
         for kind in catalogue.KINDS for first, then in catalogue.STEPS
     },
     **{f"{kind}_popularity_log": f"events with the {kind} by anybody, decayed, half-life 7 d" for kind in catalogue.KINDS},
+    **{f"{kind}_price_less_usual": f"log price, less the {kind}'s usual one (half-life 28 d)" for kind in catalogue.KINDS},
+    **{f"{kind}_usual_missing": "1 where one of these two is not known" for kind in catalogue.KINDS},
     "events_log": "events of the session so far",
     "product_repeated": "1 where the session has seen the product", "category_repeated": "1 where it has seen the category",
     "product_is_last": "1 where it is the session's newest product", "product_is_before_last": "1 where it is the one before that",

@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from lambent import keys
-from lambent.catalogue import KINDS, VALUES, read_catalogue
+from lambent.catalogue import KINDS, SHOWN, VALUES, read_catalogue
 from lambent.control import CatalogueEntry, decode_control
 from lambent.encoding import text_hash
 from lambent.errors import DataError
@@ -51,7 +51,7 @@ def made_up_log(random: Random, days: int, events: int = 400) -> Log:
         event = Event(
             user=keys.pseudonym(f"u{random.randrange(25)}", b"k"), event_ms=ms, id=f"e{n}-{random.random()}",
             type=random.choice(["view", "view", "cart", "purchase", "search"]), product=product,
-            category=random.choice([None, "x", "y"]) if product != "c" else None,
+            category=random.choice([None, "x", "y"]) if product != "c" else None, price=random.choice([None, 0, 5, 7.5, 99]),
         )  # fmt: skip
         log.append((event, ms))
     return log
@@ -66,13 +66,19 @@ def oracle(log: Log, day: int) -> dict[tuple[str, int], dict[str, Any]]:
         names = [("whole", 0), ("category", text_hash(event.category)), ("product", text_hash(event.product))]
         for kind, hash in names:
             if kind == "whole" or hash:
-                one = found.setdefault((kind, hash), {"events": 0, "popularity": 0.0, "parent": 0})
+                one = found.setdefault(
+                    (kind, hash), {"events": 0, "popularity": 0.0, "priced": 0.0, "price_log": 0.0, "parent": 0}
+                )
                 one["events"] += 1
                 one["popularity"] += 2 ** ((ms / DAY_MS - day) / 7)
+                if event.price is not None:
+                    one["priced"] += 2 ** ((ms / DAY_MS - day) / 28)
+                    one["price_log"] += 2 ** ((ms / DAY_MS - day) / 28) * math.log1p(event.price)
                 one["parent"] = (kind == "product" and text_hash(event.category)) or one["parent"]
                 visits[kind, hash][event.user, ms // DAY_MS].add(event.type)
     for key, one in found.items():
         seen = list(visits[key].values())
+        one["usual_price_log"] = one["price_log"] / one["priced"] if one["priced"] else None
         one["viewed"] = sum("view" in types for types in seen)
         one["carted"] = sum("cart" in types for types in seen)
         one["viewed_carted"] = sum({"view", "cart"} <= types for types in seen)
@@ -162,10 +168,14 @@ def assert_training_shows(spark: SparkSession, settings: Settings, log: Log) -> 
             floats = dict(zip(FEATURES.step_floats, step, strict=True))
             for kind in KINDS:
                 one = known.get(ms // DAY_MS, {}).get((kind, text_hash(getattr(event, kind))))
-                expected = [0.0] * len(VALUES) if one is None else [one[name] for name in VALUES[:-1]]
-                expected[len(VALUES) - 1 :] = [0.0 if one is None else math.log1p(one["popularity"])]
+                expected = [0.0] * len(SHOWN) if one is None else [one[name] for name in SHOWN[:-1]]
+                expected[len(SHOWN) - 1 :] = [0.0 if one is None else math.log1p(one["popularity"])]
                 assert floats[f"{kind}_unknown"] == (one is None)
-                assert [floats[f"{kind}_{name}"] for name in VALUES] == pytest.approx(expected, rel=1e-5)
+                assert [floats[f"{kind}_{name}"] for name in SHOWN] == pytest.approx(expected, rel=1e-5)
+                usual = one and one["usual_price_log"]
+                assert floats[f"{kind}_usual_missing"] == (usual is None or event.price is None)
+                less = 0.0 if usual is None or event.price is None else math.log1p(event.price) - usual
+                assert floats[f"{kind}_price_less_usual"] == pytest.approx(less, rel=1e-5, abs=1e-5)
     assert not any(of_user.values())
 
 
@@ -187,7 +197,7 @@ def test_the_newest_day_is_published_and_announced_in_every_partition_once(
         assert isinstance(entry, CatalogueEntry)
         assert entry.day == str(day_of(FIRST + 1))
         (product,) = read_catalogue(Path(entry.path), entry.sha256).look_up("product", np.array([9], np.uint32))
-        assert product[-1] == pytest.approx(np.log1p(FIRST + 1))
+        assert product[VALUES.index("popularity_log")] == pytest.approx(np.log1p(FIRST + 1))
 
 
 def test_a_day_up_to_which_the_log_is_not_archived_is_refused(spark: SparkSession, settings: Settings) -> None:
@@ -197,3 +207,10 @@ def test_a_day_up_to_which_the_log_is_not_archived_is_refused(spark: SparkSessio
         catalogue.build(settings, datetime.date(2023, 12, 10))
     with pytest.raises(DataError, match=r"There is no table .*events\. Run lambent ingest first"):
         catalogue.build(settings.model_copy(update={"tables": str(settings.root / "none")}))
+
+
+def test_a_table_of_a_version_that_knew_less_is_refused_with_what_to_do(settings: Settings) -> None:
+    rows = to_arrow(FIRST, np.zeros(1, SUMS_DTYPE)).drop_columns(["usual_price_log"])
+    replace_days(rows, settings.table(CATALOGUE), str(day_of(FIRST)), str(day_of(FIRST)))
+    with pytest.raises(DataError, match=r"catalogue has other columns .* Delete it, and run lambent batch catalogue"):
+        catalogue.newest_day(settings)

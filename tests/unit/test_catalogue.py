@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lambent.catalogue import KINDS, ROW_DTYPE, VALUES, Catalogue, Rows, read_catalogue, write_catalogue
 from lambent.errors import DataError
-from spark_jobs.catalogue_rows import COUNTS, SUMS_DTYPE, Sums, added_up, rates, to_arrow, to_catalogue
+from spark_jobs.catalogue_rows import COUNTS, DECAYED, SUMS_DTYPE, Sums, added_up, rates, to_arrow, to_catalogue
 from spark_jobs.smoothing import STRENGTHS, find_strength, shrunk, whole_rate
 
 groups = st.lists(
@@ -76,7 +76,12 @@ def test_shrunk_rates_are_nearer_to_the_truth_than_the_shares_are() -> None:
 
 
 def row(code: int, hash: int, parent: int = 0, **counts: float) -> tuple[float, ...]:
-    return (code << 32 | hash, parent, *(int(counts.get(name, 0)) for name in COUNTS), counts.get("popularity", 0.0))
+    return (
+        code << 32 | hash,
+        parent,
+        *(int(counts.get(name, 0)) for name in COUNTS),
+        *(counts.get(name, 0.0) for name in DECAYED),
+    )
 
 
 def sums(*rows: tuple[float, ...]) -> Sums:
@@ -99,7 +104,7 @@ def test_of_a_day_only_what_came_before_it_is_known() -> None:
     import pyarrow as pa
 
     def came(day: int, kind: str, hash: int, events: int, parent: int | None = None) -> dict[str, object]:
-        return {"day": day, "kind": kind, "hash": hash, "parent": parent, "popularity": float(events),
+        return {"day": day, "kind": kind, "hash": hash, "parent": parent, **dict.fromkeys(DECAYED, float(events)),
                 **dict.fromkeys(COUNTS, events)}  # fmt: skip
 
     daily = pa.Table.from_pylist(
@@ -110,7 +115,7 @@ def test_of_a_day_only_what_came_before_it_is_known() -> None:
             came(12, "product", 5, 9),
         ]
     )
-    base = sums(row(2, 5, parent=8, events=10, popularity=8.0), row(2, 7, events=1, popularity=1.0))
+    base = sums(row(2, 5, parent=8, events=10, popularity=8.0, priced=8.0), row(2, 7, events=1, popularity=1.0))
     found = {day: {int(one["key"]) & 0xFF: one for one in known} for day, known in added_up(base, daily, 10, 12)}
     assert {day: {key: int(one["events"]) for key, one in known.items()} for day, known in found.items()} == {
         10: {5: 12, 7: 1}, 11: {5: 12, 6: 4, 7: 1}, 12: {5: 13, 6: 4, 7: 1},
@@ -118,6 +123,8 @@ def test_of_a_day_only_what_came_before_it_is_known() -> None:
     assert [int(found[day][5]["parent"]) for day in (10, 11, 12)] == [1, 1, 3]
     week = 2.0 ** (-1 / 7)
     assert found[12][5]["popularity"] == pytest.approx(((8 * week + 2) * week) * week + 1)
+    month = 2.0 ** (-1 / 28)
+    assert found[12][5]["priced"] == pytest.approx(((8 * month + 2) * month) * month + 1)
 
 
 # --- the file ----------------------------------------------------------------------------------------------------------
@@ -179,11 +186,13 @@ def test_a_file_that_is_not_the_one_that_was_announced_is_refused(tmp_path: Path
 def test_the_file_of_a_day_has_the_rates_of_its_products_and_categories() -> None:
     known = sums(
         row(0, 0, viewed=9, events=9), row(1, 3, viewed=9, viewed_carted=3, events=9, popularity=math.e - 1),
-        row(2, 4, parent=3, viewed=9, viewed_carted=3, events=9, popularity=0),
+        row(2, 4, parent=3, viewed=9, viewed_carted=3, events=9, popularity=0, priced=2.0, price_log=7.0),
     )  # fmt: skip
     catalogue = Catalogue(to_catalogue(to_arrow(19_000, known)))
     (category,) = catalogue.look_up("category", np.array([3], np.uint32))
     (product,) = catalogue.look_up("product", np.array([4], np.uint32))
-    assert category[-1] == pytest.approx(1)
-    assert product[-1] == 0
+    assert category[VALUES.index("popularity_log")] == pytest.approx(1)
+    assert product[VALUES.index("popularity_log")] == 0
+    assert np.isnan(category[VALUES.index("usual_price_log")])
+    assert product[VALUES.index("usual_price_log")] == 3.5
     assert product[0] == pytest.approx(rates(known)["view_cart"][2])

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lambent import oracle
-from lambent.catalogue import KINDS, ROW_DTYPE, VALUES, Catalogue
+from lambent.catalogue import KINDS, ROW_DTYPE, SHOWN, Catalogue
 from lambent.encoding import encode_events, text_hash
 from lambent.events import Event
 from lambent.features import shop_features
@@ -60,7 +62,7 @@ def test_sessions_and_labels_are_those_of_the_definition(log: list[tuple[Event, 
 
 catalogues = st.dictionaries(
     st.tuples(st.sampled_from(KINDS), st.sampled_from(["a", "b", "größe"])),
-    st.lists(st.floats(0, 9, width=32), min_size=len(VALUES), max_size=len(VALUES)),
+    st.tuples(*[st.floats(0, 9, width=32)] * len(SHOWN), st.floats(0, 9, width=32) | st.just(math.nan)),
 )
 
 
@@ -78,7 +80,7 @@ def test_the_spans_of_sessions_are_those_of_their_rows(log: list[tuple[Event, in
 
 @given(logs(), catalogues)
 def test_what_a_step_sees_is_what_the_oracle_says(
-    log: list[tuple[Event, int]], known: dict[tuple[str, str | None], list[float]]
+    log: list[tuple[Event, int]], known: dict[tuple[str, str | None], tuple[float, ...]]
 ) -> None:
     log = oracle.distinct(log)
     events = encode_events([e for e, _ in log], [at for _, at in log], FEATURES.taxonomy)
