@@ -254,7 +254,11 @@ def as_tensors(batches: Callable[[], Iterator[Batch]], signature: Sequence[Any])
     import tensorflow as tf
 
     arrays = tf.data.Dataset.from_generator(lambda: (b.arrays for b in batches()), output_signature=tuple(signature))
-    return arrays.prefetch(4)
+    options = tf.data.Options()
+    options.autotune.enabled = (
+        False  # there is nothing to tune, and the end of a pass would wait for the tuner's next look
+    )
+    return arrays.prefetch(4).with_options(options)
 
 
 def _flat(column: pa.ChunkedArray) -> Array:

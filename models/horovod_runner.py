@@ -27,7 +27,7 @@ STARTS = 4
 """Starts of the ranks of one job, at most."""
 RANK_ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "-1",
-    "HOROVOD_CYCLE_TIME": "0.5",  # milliseconds between looks for work; the steps here are short
+    "HOROVOD_CYCLE_TIME": "3",  # milliseconds between looks for work; each is talked over with all ranks, and takes from the steps
     "HOROVOD_STALL_CHECK_TIME_SECONDS": "30",
     "KERAS_BACKEND": "tensorflow",
     "OMP_NUM_THREADS": "1",
