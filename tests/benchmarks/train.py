@@ -13,6 +13,7 @@ from lambent.settings import Settings
 from tests.benchmarks import measure
 from tests.benchmarks.report import FOLDER, Row, tell
 from tests.benchmarks.sessions import write_sessions
+from tests.benchmarks.train_runs import WIDE
 
 PACKAGES = ("tensorflow-cpu", "keras", "horovod", "ai-edge-litert", "deltalake")
 
@@ -45,17 +46,24 @@ def speed(table: Table) -> list[Row]:
     own, in_memory = table.rate("own"), table.rate("held")
     plain, xla = table.rate("plain"), table.rate("plain-xla")
     best, how = max((plain, "without XLA"), (xla, "with XLA, once it has compiled every width"))
-    one, (ranks, _), score = table.rate("pinned"), table.run("two"), table.rate("score")
-    two = table.rate_of(ranks)
+    score = table.rate("score")
     each = f"plain {plain:,.0f}, with XLA {xla:,.0f} events/s"
     return [
         Row("training, one process / keras.Model.fit", own / best, "×", ">= 1.5", f"{best:,.0f} events/s, {how}",
             f"{own:,.0f} events/s; {each}; one thread all"),
         Row("training / the step on one batch in memory", own / in_memory, "×", ">= 0.7", f"{in_memory:,.0f} events/s"),
-        Row("2 processes / 1, a core each", two / one, "×", ">= 1.7", f"1 process {one:,.0f} events/s",
-            f"2 processes {two:,.0f} events/s; to sum a gradient {1e3 * ranks['summing_s']:.2f} ms"),
+        *(_two(table, wide) for wide in ("-wide", "")),
         Row("scoring of archived sessions", score, "events/s", ">= 100000", note="one process; reads in one thread, scores in another"),
     ]  # fmt: skip
+
+
+def _two(table: Table, wide: str) -> Row:
+    """Two processes against one; ``wide``: with batches of ``WIDE`` sessions."""
+    one, (ranks, _) = table.rate(f"pinned{wide}"), table.run(f"two{wide}")
+    two, batches = table.rate_of(ranks), f"batches of {WIDE:,}" if wide else "usual batches"
+    note = f"2 processes {two:,.0f} events/s; to sum a gradient {1e3 * ranks['summing_s']:.2f} ms"
+    name = f"2 processes / 1, a core each, {batches}"
+    return Row(name, two / one, "×", ">= 1.7", f"1 process {one:,.0f} events/s", note)
 
 
 def memory(folder: Path, sizes: Sequence[int]) -> list[Row]:
@@ -73,7 +81,7 @@ def memory(folder: Path, sizes: Sequence[int]) -> list[Row]:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="bench-train", description=__doc__)
-    parser.add_argument("--sessions", type=float, default=5e4, help="of the figures of speed")
+    parser.add_argument("--sessions", type=float, default=1.5e5, help="of the figures of speed")
     parser.add_argument("--memory", type=float, nargs="*", default=[5e5, 2e6], help="sessions of the figures of memory")
     parser.add_argument("--folder", type=Path, default=FOLDER / "train", help="made anew; needs about 1 GB")
     given = parser.parse_args()

@@ -23,9 +23,11 @@ EPOCHS = 3
 """The first traces and compiles; the best of the others counts."""
 SUMS = 500
 """Of a gradient, that are timed."""
+WIDE = 1_024
+"""Sessions of a rank's batch where a table is large: what ranks tell each other is as much for each batch."""
 
 
-def prepared(table: TrainingTable) -> Trainer:
+def prepared(table: TrainingTable, batch: int = 0) -> Trainer:
     """A trainer as a rank has it."""
     from models.moments import moments, prepare
     from models.network import Shape
@@ -33,23 +35,26 @@ def prepared(table: TrainingTable) -> Trainer:
     from models.trainer import Options, Trainer
 
     set_up(seed=1)
-    world, options, shape = join_world(), Options(), Shape.of(FEATURES)
+    world, options, shape = join_world(), Options(batch=batch) if batch else Options(), Shape.of(FEATURES)
     found = moments(table, shape.intents, options.batch * world.size, world)
     return Trainer(world, prepare(shape, found, options.seed), options, found.steps)
 
 
-def trained(table: TrainingTable, count: int = EPOCHS, pinned: bool = False) -> tuple[list[float], float]:
+def trained(
+    table: TrainingTable, count: int = EPOCHS, pinned: bool = False, batch: int = 0
+) -> tuple[list[float], float]:
     """Seconds of each epoch, and of summing one gradient over the ranks when there is nothing else to do.
 
     Args:
         table: what is trained on.
         count: how many epochs.
         pinned: whether each rank has one core, whatever it reads with included.
+        batch: sessions of a rank's batch; 0: what is usual.
     """
     if pinned:  # threads that are started from now on have no other core either
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(os.environ.get("HOROVOD_RANK", "0")) % len(cores)]})
-    trainer, seconds = prepared(table), []
+    trainer, seconds = prepared(table, batch), []
     for number in range(1, count + 1):
         started_s = time.monotonic()
         for _ in trainer.train(table, number):
@@ -111,8 +116,9 @@ def run(what: str) -> dict[str, Any]:
     """See the module."""
     settings = load_settings()
     table = TrainingTable.open(settings, FEATURES)
-    if what == "two":
-        ranks = run_on_spark(trained, (table, EPOCHS, True), 2, settings, settings.root / "none")
+    batch = WIDE if what.endswith("-wide") else 0
+    if what.startswith("two"):
+        ranks = run_on_spark(trained, (table, EPOCHS, True, batch), 2, settings, settings.root / "none")
         slower = [max(each) for each in zip(*(seconds for seconds, _ in ranks), strict=True)]
         return {"seconds": min(slower[1:]), "summing_s": ranks[0][1]}
     os.environ.update(RANK_ENVIRONMENT)
@@ -130,7 +136,7 @@ def run(what: str) -> dict[str, Any]:
         return scored(table, settings.root / "scored")
     if what == "epoch":
         return {"seconds": run_single(trained, (table, 1))[0][0][0]}
-    seconds, _ = run_single(trained, (table, EPOCHS, what == "pinned"))[0]
+    seconds, _ = run_single(trained, (table, EPOCHS, what.startswith("pinned"), batch))[0]
     return {"seconds": min(seconds[1:]), "first_s": seconds[0]}
 
 
