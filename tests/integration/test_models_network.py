@@ -16,7 +16,7 @@ from lambent.features import EMBEDDED
 from lambent.manifest import GRAPH, read_calibration, read_taxonomy
 from lambent.records import STATE_WIDTH
 from models.artifact import Artifact, Graph, copy_artifact, digest, read_description
-from models.dataset import Batch, Sessions, TrainingTable
+from models.dataset import Batch, Sessions, TrainingTable, as_tensors
 from models.forms import INT8
 from tests.model_tables import FEATURES
 
@@ -143,6 +143,14 @@ def test_the_loss_is_the_cross_entropy_of_the_labels(network: Any) -> None:
     logits = called(network, batch).numpy()
     chosen = np.take_along_axis(np.exp(logits) / np.exp(logits).sum(-1, keepdims=True), batch.labels[:, None], -1)
     assert float(loss_sum(logits, batch.labels)) == pytest.approx(-np.log(chosen).sum(), rel=1e-5)
+
+
+def test_nothing_tunes_the_reading_of_batches_whose_end_would_wait_for_it() -> None:
+    import tensorflow as tf
+
+    read = as_tensors(lambda: iter([]), [tf.TensorSpec((None,), tf.int32)] * 5)
+    assert list(read) == []
+    assert read.options().autotune.enabled is False
 
 
 def test_the_same_seed_gives_the_same_first_weights(network: Any) -> None:
