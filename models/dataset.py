@@ -255,9 +255,8 @@ def as_tensors(batches: Callable[[], Iterator[Batch]], signature: Sequence[Any])
 
     arrays = tf.data.Dataset.from_generator(lambda: (b.arrays for b in batches()), output_signature=tuple(signature))
     options = tf.data.Options()
-    options.autotune.enabled = (
-        False  # there is nothing to tune, and the end of a pass would wait for the tuner's next look
-    )
+    # There is nothing to tune, and the end of a pass would wait for the tuner's next look.
+    options.autotune.enabled = False
     return arrays.prefetch(4).with_options(options)
 
 

@@ -224,9 +224,8 @@ class Publisher:
 
     def _publish(self, store: Store) -> None:
         tile_ms, rng = self.parts.meta.tile_ms, self.parts.world.rng
-        meta = (
-            store.meta()
-        )  # what was published stands there: a reply that was lost may have been a publish all the same
+        # What was published stands there: a reply that was lost may have been a publish all the same.
+        meta = store.meta()
         assert meta is not None
         log, watermark_ms = self._archived(store, meta)
         floor_ms = meta.published[0] if len(meta.published) > 1 else 0
