@@ -64,6 +64,11 @@ class Batch:
         """The fields in order."""
         return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
+    @property
+    def session(self) -> Array:
+        """[events] which row of ``profile`` each event belongs to."""
+        return np.concatenate([np.zeros(0, np.int64), *map(np.arange, self.alive)])
+
 
 @dataclasses.dataclass(frozen=True)
 class Sessions:
@@ -116,12 +121,15 @@ class Chunk:
         return math.ceil(self.count / size)
 
     def plan(self, size: int, seed: int | None) -> list[Array]:
-        """The rank's rows of each global batch: from each part sessions of the same place in its order of length."""
+        """The rank's rows of each global batch, of sessions of all lengths, or without a seed of sessions of like length."""
         steps, pieces = self.steps(size), []
         for part, low, high in zip(self.parts, self.edges[:-1], self.edges[1:], strict=True):
-            rng = None if seed is None else np.random.default_rng([seed, self.number, part])
-            rows = by_length(self.sessions.length[low:high], rng) + low
-            pieces.append(np.array_split(rows, steps))
+            length = self.sessions.length[low:high]
+            if seed is None:
+                rows = np.array_split(by_length(length, None), steps)
+            else:
+                rows = mixed(length, steps, np.random.default_rng([seed, self.number, part]))
+            pieces.append([low + one for one in rows])
         order = range(steps) if seed is None else np.random.default_rng([seed, self.number]).permutation(steps)
         return [np.concatenate([piece[step] for piece in pieces]) for step in order]
 
@@ -221,7 +229,8 @@ class TrainingTable:
         Args:
             split: train, validation or test.
             size: sessions of a global batch.
-            seed: shuffles; None keeps batches in order of length. Another seed each epoch.
+            seed: shuffles, and mixes lengths; None: batches of like length, the short ones first, as is fastest. Another seed
+            each epoch.
             rank, ranks: whose sessions of a global batch are wanted.
             skip: global batches that are passed over, being done with.
         """
@@ -235,6 +244,22 @@ def by_length(length: Array, rng: np.random.Generator | None) -> Array:
     """[n] rows in order of length, those of one length by chance, or in their own order."""
     tie = np.arange(len(length)) if rng is None else rng.permutation(len(length))
     return np.lexsort((tie, np.minimum(length, MAX_STEPS)))
+
+
+def mixed(length: Array, steps: int, rng: np.random.Generator) -> list[Array]:
+    """Rows of each batch: a stratified sample, with as many sessions of each length as others have, about.
+
+    The mean over the events of a batch is a step's loss. Were sessions of a batch of like length, an event would count the
+    less the longer its session is, and the model would learn other frequencies than there are (measured in ADR 0031).
+
+    Args:
+        length: [n] steps of each session.
+        steps: how many batches.
+        rng: chooses among sessions of like length.
+    """
+    strata = np.full((math.ceil(len(length) / steps), steps), -1)
+    strata.flat[: len(length)] = by_length(length, rng)
+    return [rows[rows >= 0] for rows in rng.permuted(strata, axis=1).T]
 
 
 def plan(length: Array, size: int, rng: np.random.Generator | None) -> list[Array]:

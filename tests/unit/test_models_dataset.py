@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from lambent.errors import DataError, ModelError
 from lambent.settings import Settings, load_settings
@@ -154,14 +159,38 @@ def test_sessions_of_a_batch_are_of_like_length() -> None:
     assert sorted(np.concatenate(batches).tolist()) == list(range(1_000))
 
 
-def test_sessions_of_a_global_batch_are_of_like_length_though_they_come_from_all_parts() -> None:
+def chunk_of(length: NDArray[Any]) -> Chunk:
+    """Sessions of these lengths, in eight parts."""
+    return Chunk(0, len(length), range(8), np.arange(9) * len(length) // 8, sessions_of(length.tolist()))
+
+
+def test_sessions_of_a_batch_that_is_scored_are_of_like_length_though_they_come_from_all_parts() -> None:
     length = np.random.default_rng(1).integers(1, 40, 1_000)
-    chunk = Chunk(0, 1_000, range(8), np.arange(9) * 125, sessions_of(length.tolist()))
-    batches = chunk.plan(50, seed=2)
+    batches = chunk_of(length).plan(50, seed=None)
     padded = sum(len(rows) * length[rows].max() for rows in batches)
-    assert len(batches) == chunk.steps(50) == 20 and padded < 1.15 * length.sum()
+    assert len(batches) == 20 and padded < 1.15 * length.sum()
     assert sorted(np.concatenate(batches).tolist()) == list(range(1_000))
     assert all(np.bincount(rows // 125, minlength=8).min() > 0 for rows in batches)
+
+
+@given(seed=st.integers(0, 2**32 - 1), sessions=st.integers(8, 3_000), size=st.integers(1, 200))
+def test_batches_of_a_training_divide_the_sessions_and_no_two_differ_by_more_than_one_a_part(
+    seed: int, sessions: int, size: int
+) -> None:
+    length = np.random.default_rng(seed).geometric(0.2, sessions)
+    batches = chunk_of(length).plan(size, seed)
+    counts = [len(rows) for rows in batches]
+    assert len(batches) == math.ceil(sessions / size) and max(counts) - min(counts) <= 8
+    assert sorted(np.concatenate(batches).tolist()) == list(range(sessions))
+
+
+def test_an_event_counts_the_same_in_training_however_long_its_session_is() -> None:
+    length = np.random.default_rng(1).geometric(0.2, 8_000)
+    shares = [[(length[rows] * (length[rows] >= least)).sum() / length[rows].sum() for least in (2, 5, 10)]
+              for rows in chunk_of(length).plan(128, seed=2)]  # fmt: skip
+    share = [(length * (length >= least)).sum() / length.sum() for least in (2, 5, 10)]
+    assert np.mean(shares, axis=0) == pytest.approx(share, rel=0.01)  # what steps see on average is what there is
+    assert np.std(shares, axis=0).max() < 0.06  # and each sees about that
 
 
 def sessions_of(length: list[int]) -> Sessions:
