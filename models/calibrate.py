@@ -1,16 +1,24 @@
-"""Fits a calibration (``lambent.calibration``) on the validation split. A proper score is minimised, so that it cannot make
-the validation split worse; a slight pull to scale 1 and bias 0 holds it where an intent is rare.
+"""Fits a calibration (``lambent.calibration``) on the validation split, and keeps it where it helps sessions that it was not
+fitted on.
+
+A proper score is minimised, with a slight pull to scale 1 and bias 0, which holds it where an intent is rare. What a model says
+after it was trained with a proper score is nearly calibrated already, and a bias fitted to the luck of one split then does
+harm (ADR 0031). So cross-validation decides, by the rule of one standard error: the simpler of two models is taken unless the
+other is better by more (Hastie, Tibshirani, Friedman, "The Elements of Statistical Learning", 2009, 7.10).
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.calibration import Calibration, log_softmax
+from lambent.calibration import LEAST, Calibration, log_softmax
 
 Array = NDArray[np.float64]
 
+FOLDS = 5
 PULL_EVENTS = 10.0
 """Strength of the pull to 'unchanged', in events: how much a deviation of 1 costs, in nats, twice over."""
 
@@ -18,18 +26,43 @@ PULL_EVENTS = 10.0
 def log_loss(probabilities: Array, labels: NDArray[np.int32]) -> float:
     """Mean cross-entropy per event in nats; ``probabilities`` [n, K], ``labels`` [n]."""
     chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.maximum(chosen, 1e-12)).mean())
+    return float(-np.log(np.maximum(chosen, LEAST)).mean())
 
 
-def fit_calibration(logits: Array, labels: NDArray[np.int32]) -> Calibration:
-    """Fit by L-BFGS; [n, K] logits and [n] labels. Without events it changes nothing."""
+def fit_calibration(logits: Array, labels: NDArray[np.int32], session: NDArray[np.int64]) -> Calibration:
+    """The calibration, or what changes nothing where that is as good.
+
+    Args:
+        logits: [n, K] what a model says.
+        labels: [n] what happened.
+        session: [n] whose event it is: events of one are no independent witnesses.
+    """
+    unchanged = Calibration.identity(logits.shape[1])
+    if not len(labels):
+        return unchanged
+    logs = log_softmax(logits)
+    found = _fit(logs, labels, unchanged)
+    gains, fold = np.empty(len(labels)), session % FOLDS
+    for one in range(FOLDS):
+        inside = fold == one
+        others = _fit(logs[~inside], labels[~inside], found) if not inside.all() else unchanged
+        gains[inside] = _losses(unchanged, logs[inside], labels[inside]) - _losses(others, logs[inside], labels[inside])
+    by_session = np.bincount(session, gains)
+    return found if by_session.sum() > math.sqrt(len(by_session)) * by_session.std() else unchanged
+
+
+def _losses(calibration: Calibration, logs: Array, labels: NDArray[np.int32]) -> Array:
+    """[n] cross-entropy of each event."""
+    chosen = calibration.apply(logs)[np.arange(len(labels)), labels]
+    return -np.log(np.maximum(chosen, LEAST))
+
+
+def _fit(logs: Array, labels: NDArray[np.int32], start: Calibration) -> Calibration:
+    """By L-BFGS, from ``start`` on; [n, K] log-probabilities and [n] labels."""
     from scipy.optimize import minimize
 
-    intents = logits.shape[1]
-    if not len(labels):
-        return Calibration.identity(intents)
-    logs, target = log_softmax(logits), np.eye(intents)[labels]
-    unchanged = np.r_[np.ones(intents), np.zeros(intents)]
+    intents = logs.shape[1]
+    target, unchanged = np.eye(intents)[labels], np.r_[np.ones(intents), np.zeros(intents)]
 
     def objective(theta: Array) -> tuple[float, Array]:
         out = log_softmax(theta[:intents] * logs + theta[intents:])  # [n, K]
@@ -38,5 +71,5 @@ def fit_calibration(logits: Array, labels: NDArray[np.int32]) -> Calibration:
         value = -(target * out).sum() + PULL_EVENTS / 2 * np.square(theta - unchanged).sum()
         return value / len(labels), gradient / len(labels)
 
-    found = minimize(objective, unchanged, jac=True, method="L-BFGS-B").x
+    found = minimize(objective, np.r_[start.scale, start.bias], jac=True, method="L-BFGS-B").x
     return Calibration(tuple(found[:intents].tolist()), tuple(found[intents:].tolist()))

@@ -86,28 +86,33 @@ def to_litert(network: IntentNetwork, calibration: Calibration, form: str = FLOA
 
 def calibrated(network: IntentNetwork, table: TrainingTable, form: str) -> tuple[Calibration, dict[str, Any]]:
     """The calibration of what a form says, and what it gained on the split that it was fitted on, validation."""
-    logits, labels = outputs(network, table, form, "validation")
-    calibration = fit_calibration(logits, labels)
+    logits, labels, session = outputs(network, table, form, "validation")
+    calibration = fit_calibration(logits, labels, session)
     before = log_loss(Calibration.identity(logits.shape[1]).apply(logits), labels)
     after = log_loss(calibration.apply(logits), labels)
     return calibration, {"log_loss_before_calibration": before, "log_loss_calibrated": after}
 
 
-def outputs(network: IntentNetwork, table: TrainingTable, form: str, split: str) -> tuple[Any, Any]:
-    """[events, K] logits of a form and [events] labels of a split. Of float32 they are the network's own."""
+def outputs(network: IntentNetwork, table: TrainingTable, form: str, split: str) -> tuple[Any, Any, Any]:
+    """[events, K] logits of a form, [events] labels of a split, and whose session each is. Of float32 they are the network's own."""
     intents = network.shape_of.intents
-    logits, labels = [np.zeros((0, intents), np.float32)], [np.zeros(0, np.int32)]
+    logits, labels, session = [np.zeros((0, intents), np.float32)], [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
+    sessions_before = 0
     if form == FLOAT32:
         predict = tf.function(network.call, input_signature=batch_signature(network.shape_of)[:-1])
         for batch in table.batches(split, SCORED_SESSIONS):
             logits.append(predict(*batch.arrays[:-1]).numpy())
             labels.append(batch.labels)
+            session.append(sessions_before + batch.session)
+            sessions_before += len(batch.profile)
     else:
         graph = Graph(to_litert(network, Calibration.identity(intents), form))
         for sessions in table.chunks(split):
             logits.append(np.log(np.maximum(graph.sessions(sessions), LEAST)))
             labels.append(sessions.labels.astype(np.int32))
-    return np.concatenate(logits), np.concatenate(labels)
+            session.append(sessions_before + np.repeat(np.arange(len(sessions.length)), sessions.length))
+            sessions_before += len(sessions.length)
+    return np.concatenate(logits), np.concatenate(labels), np.concatenate(session)
 
 
 def other_forms(staged: Path, features: FeatureSet, table: TrainingTable) -> dict[str, bytes]:

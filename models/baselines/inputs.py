@@ -44,7 +44,8 @@ def calibrated(predict: Predict, validation: Sessions) -> Predict:
     def logs(sessions: Sessions) -> Array:
         return np.log(np.maximum(predict(sessions).astype(np.float64), LEAST))
 
-    calibration = fit_calibration(logs(validation), validation.labels.astype(np.int32))
+    session = np.repeat(np.arange(len(validation.length)), validation.length)
+    calibration = fit_calibration(logs(validation), validation.labels.astype(np.int32), session)
     return lambda sessions: calibration.apply(logs(sessions)) if len(sessions.labels) else predict(sessions)
 
 

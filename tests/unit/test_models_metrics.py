@@ -206,23 +206,45 @@ def _planted(n: int = 40_000) -> tuple[np.ndarray, np.ndarray, Calibration]:
     return logits, (rng.random((n, 1)) > chance).sum(axis=1).clip(max=2), truth
 
 
+def _right(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels that are drawn from them."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1.5, (n, 3))
+    chance = Calibration.identity(3).apply(logits).cumsum(axis=1)
+    return logits, (rng.random((n, 1)) > chance).sum(axis=1).clip(max=2).astype(np.int32)
+
+
 def test_calibration_recovers_a_planted_miscalibration() -> None:
     logits, labels, truth = _planted()
-    found = fit_calibration(logits, labels)
+    found = fit_calibration(logits, labels, np.arange(len(labels)))
     assert np.abs(found.apply(logits) - truth.apply(logits)).max() < 0.03
 
 
 def test_calibration_lowers_the_log_loss_of_the_split_that_it_is_fitted_on() -> None:
     logits, labels, _ = _planted()
     before = log_loss(Calibration.identity(3).apply(logits), labels)
-    assert log_loss(fit_calibration(logits, labels).apply(logits), labels) < before - 0.01
+    found = fit_calibration(logits, labels, np.arange(len(labels)))
+    assert log_loss(found.apply(logits), labels) < before - 0.01
 
 
 def test_calibration_of_an_empty_split_changes_nothing() -> None:
-    assert fit_calibration(np.zeros((0, 3)), np.zeros(0, np.int32)) == Calibration.identity(3)
+    none = np.zeros(0, np.int64)
+    assert fit_calibration(np.zeros((0, 3)), none.astype(np.int32), none) == Calibration.identity(3)
+
+
+def test_calibration_leaves_as_it_is_what_is_calibrated_but_for_luck() -> None:
+    found = [fit_calibration(*_right(2_000, seed), np.arange(2_000)) for seed in range(20)]
+    assert sum(one == Calibration.identity(3) for one in found) >= 15
+
+
+def test_events_of_one_session_are_one_witness_to_a_calibration() -> None:
+    logits, labels = (np.repeat(one, 50, axis=0) for one in _right(200, seed=1))
+    alone, together = np.arange(10_000), np.repeat(np.arange(200), 50)
+    assert fit_calibration(logits, labels, alone) != Calibration.identity(3)
+    assert fit_calibration(logits, labels, together) == Calibration.identity(3)
 
 
 def test_a_rare_intent_of_few_events_keeps_its_calibration_near_unchanged() -> None:
     logits = np.tile([[4.0, 0.0, -6.0]], (50, 1))
-    found = fit_calibration(logits, np.zeros(50, np.int32))
+    found = fit_calibration(logits, np.zeros(50, np.int32), np.arange(50))
     assert np.abs(np.array(found.scale) - 1).max() < 0.5 and np.abs(found.bias).max() < 0.5
