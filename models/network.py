@@ -41,20 +41,25 @@ NORMAL_LIMIT = 6.0
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """The widths that a feature set gives the network."""
+    """What a feature set says of the network: widths, and which types of events decide a session."""
 
     profile: int
     ids: int
     floats: int
-    types: int
     intents: int
+    decides: tuple[bool, ...]
+
+    @property
+    def types(self) -> int:
+        """How many types of events there are."""
+        return len(self.decides)
 
     @classmethod
     def of(cls, features: FeatureSet) -> Shape:
-        """The widths of a feature set."""
+        """That of a feature set."""
         taxonomy = features.taxonomy
         widths = len(features.profile.feature_names), len(features.step_ids), len(features.step_floats)
-        return cls(*widths, len(taxonomy.types), len(taxonomy.intents))
+        return cls(*widths, len(taxonomy.intents), tuple(intent is not None for intent in taxonomy.intent_of_type))
 
 
 class Normal(keras.layers.Layer):

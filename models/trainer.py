@@ -16,6 +16,7 @@ from models.dataset import Batch, TrainingTable, as_tensors
 from models.horovod_runner import World
 from models.network import IntentNetwork, batch_signature, loss_sum
 from models.pruning import prune, share_at
+from models.targets import targets
 
 SCORED_SESSIONS = 1_024
 """Sessions of a global batch that is only scored."""
@@ -34,17 +35,19 @@ class Options:
         learning_rate: of one rank; see ``scaled_rate``.
         weight_decay: of AdamW, on all but biases.
         clip: largest global norm of a gradient.
+        bootstrap: share of an event's target that is what the network says one event later; see ``targets``.
         average_decay: of the weights' running mean, once the training is long enough for it.
         seed: of first weights and of the order of batches.
         prune: share of each matrix's weights that end as 0; see ``pruning``.
     """
 
     batch: int = 128
-    epochs: int = 5
+    epochs: int = 6
     patience: int = 2
     learning_rate: float = 3e-3
     weight_decay: float = 0.3
     clip: float = 1.0
+    bootstrap: float = 0.9
     average_decay: float = 0.99
     seed: int = 1
     prune: float = 0.0
@@ -133,10 +136,16 @@ class Trainer:
         return optimizer
 
     def gradients(self, profile: Any, alive: Any, ids: Any, floats: Any, labels: Any) -> tuple[Any, Any, Any]:
-        """Gradient, as a vector, of the mean cross-entropy per event of the *global* batch; its summed loss; its events."""
+        """Gradient, as a vector, of the mean cross-entropy per event of the *global* batch, towards its ``targets``; the summed
+        cross-entropy of what happened; its events.
+        """
+        decides = tf.gather(tf.constant(self.network.shape_of.decides), ids[:, 0])  # [events]
         with tf.GradientTape() as tape:
-            loss = loss_sum(self.network.call(profile, alive, ids, floats), labels)
-        own = tape.gradient(loss, [v.value for v in self.vector.variables])
+            logits = self.network.call(profile, alive, ids, floats)
+            aims = targets(logits, labels, alive, decides, self.options.bootstrap)
+            missed = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(aims, logits))
+        own = tape.gradient(missed, [v.value for v in self.vector.variables])
+        loss = loss_sum(logits, labels)
         events = tf.cast(tf.shape(labels)[0], tf.float32)
         summed = self.world.sum_tensor(self.vector.join([*map(tf.convert_to_tensor, own), loss, events]))
         loss, events = summed[-2], summed[-1]
