@@ -25,15 +25,13 @@ from lambent.errors import DataError, ModelError
 from lambent.features import FeatureSet
 from lambent.settings import Settings
 from lambent.tables import TRAINING_SESSIONS
+from models.batching import MAX_STEPS, by_length, mixed
 from models.row_groups import gathered, groups_of, sessions_between
 
 CHUNK_BYTES = 128 << 20
 """What is in memory and shuffled, at least: 60,000 sessions of five events."""
 PARTS = 8
 """Parts of a chunk where the ranks divide it; other numbers of ranks have a part each, as large as such a chunk."""
-MAX_STEPS = 256
-"""Steps of a session that are trained on. What is longer is a bot's; its first steps are kept."""
-
 COLUMNS = ("profile", "length", "ids", "floats", "labels")
 OWNERS = ("user", "start_ms")
 """Columns that say whose a session is; training needs none of them."""
@@ -50,19 +48,27 @@ class Batch:
     Attributes:
         profile: [n, profile features] float32.
         alive: [T] int32: how many sessions have a step t.
-        ids: [events, ids] int32, floats: [events, floats] float32 and labels: [events] int32.
+        ids: [events, ids] int32, floats: [events, floats] float32.
+        follows: [events] int32: which event of the batch is the session's next, where there is one and it decides nothing; else -1.
+        labels: [events] int32.
     """
 
     profile: Array
     alive: Array
     ids: Array
     floats: Array
+    follows: Array
     labels: Array
 
     @property
     def arrays(self) -> tuple[Array, ...]:
         """The fields in order."""
         return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+
+    @property
+    def inputs(self) -> tuple[Array, ...]:
+        """What the network sees of it."""
+        return self.profile, self.alive, self.ids, self.floats
 
     @property
     def session(self) -> Array:
@@ -75,6 +81,7 @@ class Sessions:
     """Some rows of the table, flat: session s has steps ``first[s]`` to ``first[s] + length[s]``.
 
     Attributes:
+        decides: [steps] bool: whether the event decides a session.
         user, start_ms: [sessions] whose each is, and when it began; empty where they were not asked for.
     """
 
@@ -84,6 +91,7 @@ class Sessions:
     ids: Array
     floats: Array
     labels: Array
+    decides: Array
     user: Array = dataclasses.field(default_factory=lambda: np.zeros(0, object))
     start_ms: Array = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
 
@@ -95,7 +103,21 @@ class Sessions:
         step, session = np.nonzero(inside)
         at = self.first[rows][session] + step  # [events]
         alive = inside.sum(1, dtype=np.int32)
-        return Batch(self.profile[rows], alive, self.ids[at], self.floats[at], self.labels[at].astype(np.int32))
+        labels = self.labels[at].astype(np.int32)
+        return Batch(
+            self.profile[rows], alive, self.ids[at], self.floats[at], _follows(alive, self.decides[at]), labels
+        )
+
+
+def _follows(alive: Array, decides: Array) -> Array:
+    """``Batch.follows``. Sessions that go on are the first rows of a step, so that from the second step on an event lies behind
+    the one before it in its session by as many rows as that one's step has.
+    """
+    later = np.arange(alive[:1].sum(), len(decides))
+    before = later - np.repeat(alive[:-1], alive[1:])
+    follows = np.full(len(decides), -1, np.int32)
+    follows[before] = np.where(decides[later], -1, later)
+    return follows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +166,7 @@ class TrainingTable:
         snapshot: what its commit says of the events: ``events_version``, ``cutoff_ms``.
         profile_width, ids_width, floats_width: widths of the rows.
         features: hash of the feature set.
+        decides: [types] whether an event of the type decides a session.
     """
 
     path: str
@@ -153,6 +176,7 @@ class TrainingTable:
     profile_width: int
     ids_width: int
     floats_width: int
+    decides: tuple[bool, ...]
 
     @classmethod
     def open(cls, settings: Settings, features: FeatureSet) -> TrainingTable:
@@ -173,7 +197,8 @@ class TrainingTable:
             raise ModelError(cause, "Make it anew: lambent batch training-sessions.")
         snapshot = {name: int(metadata[name]) for name in ("events_version", "cutoff_ms")}
         widths = len(features.profile.feature_names), len(features.step_ids), len(features.step_floats)
-        return cls(path, table.version(), snapshot, features.hash, *widths)
+        decides = tuple(intent is not None for intent in features.taxonomy.intent_of_type)
+        return cls(path, table.version(), snapshot, features.hash, *widths, decides)
 
     def chunks(self, split: str, owners: bool = False) -> Iterator[Sessions]:
         """The sessions of a split, in the table's order, a chunk at a time.
@@ -211,13 +236,15 @@ class TrainingTable:
     def _decode(self, table: pa.Table) -> Sessions:
         length = table["length"].to_numpy().astype(np.int64)
         flat = {name: _flat(table[name]) for name in ("profile", "ids", "floats", "labels")}
+        ids = flat["ids"].reshape(-1, self.ids_width)
         return Sessions(
             profile=flat["profile"].reshape(len(length), self.profile_width),
             length=length,
             first=np.cumsum(length) - length,
-            ids=flat["ids"].reshape(-1, self.ids_width),
+            ids=ids,
             floats=flat["floats"].reshape(-1, self.floats_width),
             labels=flat["labels"],
+            decides=np.array(self.decides)[ids[:, 0]],
             **{name: table[name].to_numpy() for name in OWNERS if name in table.column_names},
         )
 
@@ -238,40 +265,6 @@ class TrainingTable:
             planned = chunk.plan(size, seed)
             yield from map(chunk.sessions.pack, planned[skip:])
             skip = max(skip - len(planned), 0)
-
-
-def by_length(length: Array, rng: np.random.Generator | None) -> Array:
-    """[n] rows in order of length, those of one length by chance, or in their own order."""
-    tie = np.arange(len(length)) if rng is None else rng.permutation(len(length))
-    return np.lexsort((tie, np.minimum(length, MAX_STEPS)))
-
-
-def mixed(length: Array, steps: int, rng: np.random.Generator) -> list[Array]:
-    """Rows of each batch: a stratified sample, with as many sessions of each length as others have, about.
-
-    The mean over the events of a batch is a step's loss. Were sessions of a batch of like length, an event would count the
-    less the longer its session is, and the model would learn other frequencies than there are (measured in ADR 0031).
-
-    Args:
-        length: [n] steps of each session.
-        steps: how many batches.
-        rng: chooses among sessions of like length.
-    """
-    strata = np.full((math.ceil(len(length) / steps), steps), -1)
-    strata.flat[: len(length)] = by_length(length, rng)
-    return [rows[rows >= 0] for rows in rng.permuted(strata, axis=1).T]
-
-
-def plan(length: Array, size: int, rng: np.random.Generator | None) -> list[Array]:
-    """Rows of each batch: sessions of like length together, so that a batch has few steps and each is wide.
-
-    Args:
-        length: [n] steps of each session.
-        size: sessions of a batch, at most.
-        rng: orders sessions of one length, and the batches, by chance; None: in order of length.
-    """
-    batches = np.array_split(by_length(length, rng), max(math.ceil(len(length) / size), 1))
-    return batches if rng is None else [batches[i] for i in rng.permutation(len(batches))]
 
 
 def as_tensors(batches: Callable[[], Iterator[Batch]], signature: Sequence[Any]) -> Any:

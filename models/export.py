@@ -29,7 +29,7 @@ from models.artifact import Graph, read_description, write_artifact
 from models.calibrate import fit_calibration, log_loss
 from models.dataset import TrainingTable
 from models.forms import FLOAT32, FORMS, INT8
-from models.network import IntentNetwork, Shape, batch_signature
+from models.network import IntentNetwork, Shape, input_signature
 from models.trainer import SCORED_SESSIONS
 
 WEIGHTS = ".weights.npz"
@@ -99,9 +99,9 @@ def outputs(network: IntentNetwork, table: TrainingTable, form: str, split: str)
     logits, labels, session = [np.zeros((0, intents), np.float32)], [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
     sessions_before = 0
     if form == FLOAT32:
-        predict = tf.function(network.call, input_signature=batch_signature(network.shape_of)[:-1])
+        predict = tf.function(network.call, input_signature=input_signature(network.shape_of))
         for batch in table.batches(split, SCORED_SESSIONS):
-            logits.append(predict(*batch.arrays[:-1]).numpy())
+            logits.append(predict(*batch.inputs).numpy())
             labels.append(batch.labels)
             session.append(sessions_before + batch.session)
             sessions_before += len(batch.profile)

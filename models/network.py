@@ -41,25 +41,20 @@ NORMAL_LIMIT = 6.0
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """What a feature set says of the network: widths, and which types of events decide a session."""
+    """The widths that a feature set gives the network."""
 
     profile: int
     ids: int
     floats: int
+    types: int
     intents: int
-    decides: tuple[bool, ...]
-
-    @property
-    def types(self) -> int:
-        """How many types of events there are."""
-        return len(self.decides)
 
     @classmethod
     def of(cls, features: FeatureSet) -> Shape:
-        """That of a feature set."""
+        """The widths of a feature set."""
         taxonomy = features.taxonomy
         widths = len(features.profile.feature_names), len(features.step_ids), len(features.step_floats)
-        return cls(*widths, len(taxonomy.intents), tuple(intent is not None for intent in taxonomy.intent_of_type))
+        return cls(*widths, len(taxonomy.types), len(taxonomy.intents))
 
 
 class Normal(keras.layers.Layer):
@@ -149,15 +144,19 @@ class IntentNetwork(keras.Model):
         return prior + self.head(self.hidden(keras.ops.concatenate([h, x], axis=-1)))  # […, H + X] → […, K]
 
 
-def batch_signature(shape: Shape) -> list[Any]:
-    """What a traced function takes of a batch: profile, alive, ids, floats, labels, of any size; one trace does."""
+def input_signature(shape: Shape) -> list[Any]:
+    """What a traced ``call`` takes of a batch: profile, alive, ids, floats, of any size; one trace does."""
     return [
         tf.TensorSpec((None, shape.profile), tf.float32),
         tf.TensorSpec((None,), tf.int32),
         tf.TensorSpec((None, shape.ids), tf.int32),
         tf.TensorSpec((None, shape.floats), tf.float32),
-        tf.TensorSpec((None,), tf.int32),
     ]
+
+
+def batch_signature(shape: Shape) -> list[Any]:
+    """All of a batch: ``input_signature``, follows and labels."""
+    return [*input_signature(shape), tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.int32)]
 
 
 def loss_sum(logits: Any, labels: Any) -> Any:

@@ -20,7 +20,7 @@ def take(sessions: Sessions, rows: Array) -> Sessions:
     """The sessions ``rows`` picks, and nothing else."""
     length = sessions.length[rows]
     steps, _ = ranges(sessions.first[rows], length)
-    flat = {name: getattr(sessions, name)[steps] for name in ("ids", "floats", "labels")}
+    flat = {name: getattr(sessions, name)[steps] for name in ("ids", "floats", "labels", "decides")}
     owners = {name: own[rows] for name in OWNERS if len(own := getattr(sessions, name))}
     return Sessions(sessions.profile[rows], length, np.cumsum(length) - length, **flat, **owners)
 
@@ -34,8 +34,8 @@ def ranges(first: Array, count: Array) -> tuple[Array, Array]:
 def joined(parts: Sequence[Sessions], table: TrainingTable) -> Sessions:
     """Parts that ``take`` gave, one behind another."""
     widths = {"profile": table.profile_width, "ids": table.ids_width, "floats": table.floats_width}
-    kinds = {"profile": np.float32, "ids": np.int32, "floats": np.float32, "user": object}
-    names = ("profile", "length", "ids", "floats", "labels", *OWNERS)
+    kinds = {"profile": np.float32, "ids": np.int32, "floats": np.float32, "decides": np.bool_, "user": object}
+    names = ("profile", "length", "ids", "floats", "labels", "decides", *OWNERS)
     own: dict[str, Array] = {
         name: np.concatenate([getattr(part, name) for part in parts])
         if parts

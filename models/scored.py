@@ -93,8 +93,7 @@ def _columns(chunk: Sessions, features: FeatureSet) -> dict[str, Array]:
     """What is known of a chunk's events and sessions."""
     length = chunk.length
     position = 1 + np.arange(len(chunk.labels)) - np.repeat(chunk.first, length)
-    decides = np.array([intent is not None for intent in features.taxonomy.intent_of_type])[chunk.ids[:, 0]]
-    way = np.minimum.reduceat(np.where(decides, position - 1, np.iinfo(np.int64).max), chunk.first)
+    way = np.minimum.reduceat(np.where(chunk.decides, position - 1, np.iinfo(np.int64).max), chunk.first)
     sine, cosine = (chunk.floats[:, features.step_floats.index(name)] for name in ("hour_sin", "hour_cos"))
     events = chunk.profile[:, features.profile.feature_names.index("events")]
     return {

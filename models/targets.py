@@ -17,29 +17,19 @@ from typing import Any
 import tensorflow as tf
 
 
-def targets(logits: Any, labels: Any, alive: Any, decides: Any, share: float) -> Any:
-    """Distributions that a packed batch is trained towards; no gradient goes through what they are made of.
+def targets(logits: Any, labels: Any, follows: Any, share: float) -> Any:
+    """Distributions that the events of a batch are trained towards; no gradient goes through what they are made of.
 
     Args:
         logits: [events, K] what the network says after each event.
         labels: [events] int32, the intent that follows.
-        alive: [T] int32, sessions that have a step t, never rising.
-        decides: [events] bool, whether the event decides a session.
+        follows: [events] int32, see ``dataset.Batch``.
         share: b, from 0 to 1.
 
     Returns:
         [events, K], each row of sum 1.
     """
     happened = tf.one_hot(labels, logits.shape[-1])  # [events, K]
-    if not share:
-        return happened
-    events = tf.shape(labels)[0]
-    # Sessions that go on are the first rows of a step, so that from the second step on an event lies behind the one
-    # before it in its session by as many rows as that one's step has.
-    later = tf.range(events - tf.reduce_sum(alive[1:]), events)  # [events of steps 1 … T - 1]
-    before = later - tf.repeat(alive[:-1], alive[1:])
-    open_still = tf.logical_not(tf.gather(decides, later))
-    later, before = later[open_still], before[open_still]
-    said = tf.gather(tf.nn.softmax(logits), later)
-    mixed = (1.0 - share) * tf.gather(happened, before) + share * said
-    return tf.stop_gradient(tf.tensor_scatter_nd_update(happened, before[:, None], mixed))
+    said = tf.gather(tf.nn.softmax(logits), tf.maximum(follows, 0))  # [events, K]
+    mixed = (1.0 - share) * happened + share * said
+    return tf.stop_gradient(tf.where((follows >= 0)[:, None], mixed, happened))

@@ -135,14 +135,14 @@ class Trainer:
         optimizer.exclude_from_weight_decay(var_list=[self.bias])
         return optimizer
 
-    def gradients(self, profile: Any, alive: Any, ids: Any, floats: Any, labels: Any) -> tuple[Any, Any, Any]:
+    def gradients(self, *batch: Any) -> tuple[Any, Any, Any]:
         """Gradient, as a vector, of the mean cross-entropy per event of the *global* batch, towards its ``targets``; the summed
         cross-entropy of what happened; its events.
         """
-        decides = tf.gather(tf.constant(self.network.shape_of.decides), ids[:, 0])  # [events]
+        *inputs, follows, labels = batch
         with tf.GradientTape() as tape:
-            logits = self.network.call(profile, alive, ids, floats)
-            aims = targets(logits, labels, alive, decides, self.options.bootstrap)
+            logits = self.network.call(*inputs)
+            aims = targets(logits, labels, follows, self.options.bootstrap)
             missed = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(aims, logits))
         own = tape.gradient(missed, [v.value for v in self.vector.variables])
         loss = loss_sum(logits, labels)
@@ -173,8 +173,9 @@ class Trainer:
         self.vector.assign(now)
         self.mean.assign(_zero_where_zero(now, self.mean))
 
-    def _score_step(self, profile: Any, alive: Any, ids: Any, floats: Any, labels: Any) -> tuple[Any, Any]:
-        loss = loss_sum(self.average.call(profile, alive, ids, floats), labels)
+    def _score_step(self, *batch: Any) -> tuple[Any, Any]:
+        *inputs, _, labels = batch
+        loss = loss_sum(self.average.call(*inputs), labels)
         return loss, tf.cast(tf.shape(labels)[0], tf.float32)
 
     def train(self, table: TrainingTable, epoch: int, skip: int = 0) -> Iterator[Took]:

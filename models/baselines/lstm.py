@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent.features import EMBEDDED, FeatureSet
-from models.dataset import MAX_STEPS, Sessions, plan
+from models.batching import MAX_STEPS, plan
+from models.dataset import Sessions
 from models.picked import take
 from models.scored import Predict
 

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from lambent.records import STATE_WIDTH
-from models.dataset import MAX_STEPS, TrainingTable
+from models.batching import MAX_STEPS
+from models.dataset import TrainingTable
 from models.network import EMBEDDED, EMBEDDING_WIDTHS, HEAD_WIDTH, NECK_WIDTH, Shape
 from models.trainer import Options
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from lambent.settings import Settings
 from lambent.tables import TRAINING_COLUMNS, TRAINING_SESSIONS
-from models.dataset import MAX_STEPS
+from models.batching import MAX_STEPS
 from spark_jobs.training_sessions import TOLD
 from spark_jobs.written import Made, Target, add_action, commit_files, make_folder, write_files
 from tests.model_tables import FEATURES, simulated_events, training_table

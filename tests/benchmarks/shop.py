@@ -190,7 +190,7 @@ def _export(folder: Path) -> None:
     from models.network import IntentNetwork, Shape
 
     shape = Shape.of(FEATURES)
-    table = TrainingTable("none", 0, {}, FEATURES.hash, shape.profile, shape.ids, shape.floats)
+    table = TrainingTable("none", 0, {}, FEATURES.hash, shape.profile, shape.ids, shape.floats, ())
     export(folder, IntentNetwork(shape), Calibration.identity(shape.intents), FEATURES, table, {})
     copy_artifact(folder, folder, version=1)
 

@@ -39,6 +39,7 @@ def test_what_is_hidden_is_nothing_in_every_split_and_all_else_is_as_it_was(name
                 expected[:, getattr(hidden, part)] = 0
                 np.testing.assert_array_equal(getattr(after, part), expected)
             np.testing.assert_array_equal(before.labels, after.labels)
+            np.testing.assert_array_equal(before.decides, after.decides)  # what training aims at depends on it
 
 
 def test_each_name_hides_what_it_says() -> None:

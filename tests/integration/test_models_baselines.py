@@ -34,9 +34,8 @@ def planted(sessions: int, seed: int) -> Sessions:
     floats = rng.normal(0, 1, (steps, len(FEATURES.step_floats))).astype(np.float32)
     chance = 1 / (1 + np.exp(-3 * floats[:, FEATURES.step_floats.index("view_log")]))
     profile = rng.normal(0, 1, (sessions, len(FEATURES.profile.feature_names))).astype(np.float32)
-    return Sessions(
-        profile, length, np.cumsum(length) - length, ids, floats, (rng.random(steps) < chance).astype(np.int64)
-    )
+    labels, decides = (rng.random(steps) < chance).astype(np.int64), np.zeros(steps, np.bool_)
+    return Sessions(profile, length, np.cumsum(length) - length, ids, floats, labels, decides)
 
 
 @pytest.mark.parametrize("name", DEAR)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 
 CALIBRATION = Calibration(scale=(0.9, 1.1, 1.0, 1.2), bias=(0.1, -0.2, 0.0, 0.3))
 WIDTHS = len(FEATURES.profile.feature_names), len(FEATURES.step_ids), len(FEATURES.step_floats)
-TABLE = TrainingTable("none", 7, {"events_version": 3, "cutoff_ms": 1_000}, FEATURES.hash, *WIDTHS)
+TABLE = TrainingTable("none", 7, {"events_version": 3, "cutoff_ms": 1_000}, FEATURES.hash, *WIDTHS, ())
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +71,8 @@ def random_sessions(sessions: int, longest: int, seed: int = 1) -> Sessions:
     ids = np.stack([rng.integers(0, n, events) for n in rows], axis=-1).astype(np.int32)
     floats = rng.normal(0, 1, (events, WIDTHS[2])).astype(np.float32)
     profile = rng.normal(0, 1, (sessions, WIDTHS[0])).astype(np.float32)
-    labels = rng.integers(0, 4, events).astype(np.int8)
-    return Sessions(profile, length, np.cumsum(length) - length, ids, floats, labels)
+    labels, decides = rng.integers(0, 4, events).astype(np.int8), rng.random(events) < 0.2
+    return Sessions(profile, length, np.cumsum(length) - length, ids, floats, labels, decides)
 
 
 def random_batch(sessions: int, longest: int, seed: int = 1) -> Batch:
@@ -83,7 +83,7 @@ def called(network: Any, batch: Batch) -> Any:
     """[events, K] logits."""
     import tensorflow as tf
 
-    return tf.function(network.call)(*map(tf.constant, batch.arrays[:-1]))
+    return tf.function(network.call)(*map(tf.constant, batch.inputs))
 
 
 def step_by_step(network: Any, batch: Batch) -> Any:

@@ -41,17 +41,15 @@ def test_targets_of_a_packed_batch_are_those_of_its_sessions(length: list[int], 
     number = np.arange(events)[:, None]  # of each event, to find it in the batch
     lengths, first = np.array(length, np.int64), np.cumsum([0, *length])[:-1].astype(np.int64)
     profile, floats = (np.zeros((n, 1), np.float32) for n in (len(length), events))
-    batch = Sessions(profile, lengths, first, number, floats, labels).pack(np.arange(len(length)))
+    batch = Sessions(profile, lengths, first, number, floats, labels, decides).pack(np.arange(len(length)))
     at = batch.ids[:, 0]
-    found = targets(logits[at], labels[at], batch.alive, decides[at], SHARE).numpy()
+    found = targets(logits[at], batch.labels, batch.follows, SHARE).numpy()
     wanted = np.concatenate([
         np.zeros((0, INTENTS)),
         *(one_by_one(said[i : i + n], labels[i : i + n], decides[i : i + n], SHARE) for i, n in zip(first, length, strict=True)),
     ])  # fmt: skip
     np.testing.assert_allclose(found, wanted[at], atol=1e-6)
-    np.testing.assert_array_equal(
-        targets(logits[at], labels[at], batch.alive, decides[at], 0.0), np.eye(INTENTS)[labels[at]]
-    )
+    np.testing.assert_array_equal(targets(logits[at], batch.labels, batch.follows, 0.0), np.eye(INTENTS)[labels[at]])
 
 
 def test_nothing_is_learnt_through_a_target() -> None:
@@ -61,6 +59,6 @@ def test_nothing_is_learnt_through_a_target() -> None:
 
     logits = tf.Variable(np.zeros((4, INTENTS), np.float32))
     with tf.GradientTape() as tape:
-        aims = targets(logits, np.zeros(4, np.int32), np.array([2, 2], np.int32), np.zeros(4, bool), SHARE)
+        aims = targets(logits, np.zeros(4, np.int32), np.array([2, 3, -1, -1], np.int32), SHARE)
         total = tf.reduce_sum(aims * tf.constant([1.0, 2.0, 3.0, 4.0]))
     assert tape.gradient(total, logits) is None

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from lambent.errors import DataError, ModelError
 from lambent.settings import Settings, load_settings
 from models import dataset
-from models.dataset import MAX_STEPS, Chunk, Sessions, TrainingTable, plan
+from models.batching import MAX_STEPS, plan
+from models.dataset import Chunk, Sessions, TrainingTable
 from models.row_groups import Group
 from tests.model_tables import FEATURES, simulated_events, training_table, write_training_table
 
@@ -196,9 +197,10 @@ def test_an_event_counts_the_same_in_training_however_long_its_session_is() -> N
 def sessions_of(length: list[int]) -> Sessions:
     """Sessions whose events are numbered from 0 on, one after the other."""
     n, events = np.array(length), np.arange(sum(length))
+    decides = events % 5 == 2
     return Sessions(
         np.arange(len(n), dtype=np.float32)[:, None], n, np.cumsum(n) - n, events[:, None].astype(np.int32),
-        events[:, None].astype(np.float32), (events % 4).astype(np.int8),
+        events[:, None].astype(np.float32), (events % 4).astype(np.int8), decides,
     )  # fmt: skip
 
 
@@ -210,9 +212,14 @@ def test_a_batch_holds_step_after_step_and_the_longest_session_first() -> None:
     assert batch.ids[:, 0].tolist() == [1, 4, 0, 2, 5, 3] and batch.labels.tolist() == [1, 0, 0, 2, 1, 3]
 
 
+def test_an_event_of_a_batch_names_the_next_one_of_its_session_unless_that_decides() -> None:
+    batch = sessions_of([1, 3, 2]).pack(np.array([0, 1, 2]))  # events 1, 4, 0, 2, 5, 3, of which 2 decides
+    assert batch.follows.tolist() == [-1, 4, -1, 5, -1, -1]
+
+
 def test_a_rank_without_rows_gets_a_batch_without_events() -> None:
     empty = sessions_of([2]).pack(np.zeros(0, np.int64))
-    assert [array.shape for array in empty.arrays] == [(0, 1), (0,), (0, 1), (0, 1), (0,)]
+    assert [array.shape for array in empty.arrays] == [(0, 1), (0,), (0, 1), (0, 1), (0,), (0,)]
 
 
 def test_a_session_beyond_the_limit_keeps_its_first_steps() -> None:
