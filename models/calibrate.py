@@ -2,9 +2,8 @@
 fitted on.
 
 A proper score is minimised, with a slight pull to scale 1 and bias 0, which holds it where an intent is rare. What a model says
-after it was trained with a proper score is nearly calibrated already, and a bias fitted to the luck of one split then does
-harm (ADR 0031). So cross-validation decides, by the rule of one standard error: the simpler of two models is taken unless the
-other is better by more (Hastie, Tibshirani, Friedman, "The Elements of Statistical Learning", 2009, 7.10).
+after it was trained with a proper score is nearly calibrated already, and what is fitted to the luck of one split then does harm
+(ADR 0031). So cross-validation decides: what changes nothing is taken unless the other is surely better.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ from lambent.calibration import LEAST, Calibration, log_softmax
 Array = NDArray[np.float64]
 
 FOLDS = 5
+SURE = 2.0
+"""Standard errors by which it has to be better."""
 PULL_EVENTS = 10.0
 """Strength of the pull to 'unchanged', in events: how much a deviation of 1 costs, in nats, twice over."""
 
@@ -48,7 +49,7 @@ def fit_calibration(logits: Array, labels: NDArray[np.int32], session: NDArray[n
         others = _fit(logs[~inside], labels[~inside], found) if not inside.all() else unchanged
         gains[inside] = _losses(unchanged, logs[inside], labels[inside]) - _losses(others, logs[inside], labels[inside])
     by_session = np.bincount(session, gains)
-    return found if by_session.sum() > math.sqrt(len(by_session)) * by_session.std() else unchanged
+    return found if by_session.sum() > SURE * math.sqrt(len(by_session)) * by_session.std() else unchanged
 
 
 def _losses(calibration: Calibration, logs: Array, labels: NDArray[np.int32]) -> Array:

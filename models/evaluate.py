@@ -56,7 +56,7 @@ def evaluate(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any
     known = Truth(arguments.truth, settings.user_key_bytes(), intents) if arguments.truth else None
     wanted = [name for name in arguments.baselines.split(",") if name]
     others = {**baselines.cheap(table, features), **baselines.dear(table, features, wanted)}
-    model, graphs = Artifact(staged, features), in_forms(staged, features, table) if arguments.forms else {}
+    model, graphs = Artifact(staged, features), in_forms(staged, features) if arguments.forms else {}
     if arguments.ablations:
         others |= ablated(table, features, model.description["train"])
     contenders = {MODEL: model.sessions, **others}
@@ -80,11 +80,11 @@ def evaluate(arguments: argparse.Namespace, settings: Settings) -> dict[str, Any
     return append_report(settings, "evaluate", found["events"], seconds, **figures, pictures=result["pictures"])
 
 
-def in_forms(staged: Path, features: FeatureSet, table: TrainingTable) -> dict[str, bytes]:
+def in_forms(staged: Path, features: FeatureSet) -> dict[str, bytes]:
     """The staged graph, and those of the same network in other forms, by contender."""
     from models.export import other_forms
 
-    return {MODEL: read_part(staged, GRAPH), **other_forms(staged, features, table)}
+    return {MODEL: read_part(staged, GRAPH), **other_forms(staged, features)}
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -20,12 +20,12 @@ import msgspec
 import numpy as np
 import tensorflow as tf
 
-from lambent.calibration import LEAST, Calibration
+from lambent.calibration import Calibration
 from lambent.errors import ModelError
 from lambent.features import FeatureSet
-from lambent.manifest import CALIBRATION, GRAPH, TAXONOMY
+from lambent.manifest import CALIBRATION, GRAPH, TAXONOMY, read_calibration
 from lambent.records import STATE_WIDTH
-from models.artifact import Graph, read_description, write_artifact
+from models.artifact import read_description, write_artifact
 from models.calibrate import fit_calibration, log_loss
 from models.dataset import TrainingTable
 from models.forms import FLOAT32, FORMS, INT8
@@ -84,39 +84,30 @@ def to_litert(network: IntentNetwork, calibration: Calibration, form: str = FLOA
     return graph
 
 
-def calibrated(network: IntentNetwork, table: TrainingTable, form: str) -> tuple[Calibration, dict[str, Any]]:
-    """The calibration of what a form says, and what it gained on the split that it was fitted on, validation."""
-    logits, labels, session = outputs(network, table, form, "validation")
+def calibrated(network: IntentNetwork, table: TrainingTable) -> tuple[Calibration, dict[str, Any]]:
+    """The calibration, and what it gained on the split that it was fitted on, validation. All forms share it."""
+    logits, labels, session = outputs(network, table, "validation")
     calibration = fit_calibration(logits, labels, session)
     before = log_loss(Calibration.identity(logits.shape[1]).apply(logits), labels)
     after = log_loss(calibration.apply(logits), labels)
     return calibration, {"log_loss_before_calibration": before, "log_loss_calibrated": after}
 
 
-def outputs(network: IntentNetwork, table: TrainingTable, form: str, split: str) -> tuple[Any, Any, Any]:
-    """[events, K] logits of a form, [events] labels of a split, and whose session each is. Of float32 they are the network's own."""
-    intents = network.shape_of.intents
-    logits, labels, session = [np.zeros((0, intents), np.float32)], [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
-    sessions_before = 0
-    if form == FLOAT32:
-        predict = tf.function(network.call, input_signature=input_signature(network.shape_of))
-        for batch in table.batches(split, SCORED_SESSIONS):
-            logits.append(predict(*batch.inputs).numpy())
-            labels.append(batch.labels)
-            session.append(sessions_before + batch.session)
-            sessions_before += len(batch.profile)
-    else:
-        graph = Graph(to_litert(network, Calibration.identity(intents), form))
-        for sessions in table.chunks(split):
-            logits.append(np.log(np.maximum(graph.sessions(sessions), LEAST)))
-            labels.append(sessions.labels.astype(np.int32))
-            session.append(sessions_before + np.repeat(np.arange(len(sessions.length)), sessions.length))
-            sessions_before += len(sessions.length)
+def outputs(network: IntentNetwork, table: TrainingTable, split: str) -> tuple[Any, Any, Any]:
+    """[events, K] logits and [events] labels of a split, and whose session each is."""
+    logits, labels = [np.zeros((0, network.shape_of.intents), np.float32)], [np.zeros(0, np.int32)]
+    session, sessions = [np.zeros(0, np.int64)], 0
+    predict = tf.function(network.call, input_signature=input_signature(network.shape_of))
+    for batch in table.batches(split, SCORED_SESSIONS):
+        logits.append(predict(*batch.inputs).numpy())
+        labels.append(batch.labels)
+        session.append(sessions + batch.session)
+        sessions += len(batch.profile)
     return np.concatenate(logits), np.concatenate(labels), np.concatenate(session)
 
 
-def other_forms(staged: Path, features: FeatureSet, table: TrainingTable) -> dict[str, bytes]:
-    """The graphs that the staged artifact's network has in the forms that it is not staged in, each calibrated on its own.
+def other_forms(staged: Path, features: FeatureSet) -> dict[str, bytes]:
+    """The graphs that the staged artifact's network has in the forms that it is not staged in, calibrated as it is.
 
     Raises:
         ModelError: what lies beside the artifact are not its weights.
@@ -124,12 +115,8 @@ def other_forms(staged: Path, features: FeatureSet, table: TrainingTable) -> dic
     description = read_description(staged)
     network = IntentNetwork(Shape.of(features))
     network.set_weights(read_weights(staged, description["weights"]))
-    graphs = {}
-    for form in FORMS:
-        if form != description["form"]:
-            calibration, _ = calibrated(network, table, form)
-            graphs[form] = to_litert(network, calibration, form)
-    return graphs
+    calibration = read_calibration(staged)
+    return {form: to_litert(network, calibration, form) for form in FORMS if form != description["form"]}
 
 
 def write_weights(folder: Path, weights: Sequence[Any]) -> str:

@@ -34,7 +34,7 @@ def run(job: Job) -> dict[str, Any] | None:
     if world.rank != 0:
         return None
     fitted = time.monotonic()
-    calibration, gained = calibrated(trainer.average, job.table, job.form)
+    calibration, gained = calibrated(trainer.average, job.table)
     train = {**dataclasses.asdict(options), "processes": world.size, **figures}
     sha256 = export(job.staging, trainer.average, calibration, job.features, job.table, train, job.form)
     checkpoint.remove()

@@ -20,6 +20,8 @@ from models.targets import targets
 
 SCORED_SESSIONS = 1_024
 """Sessions of a global batch that is only scored."""
+FEWEST_STEPS = 20
+"""An epoch of fewer decays as one of so many: half of a weight at a step is no decay."""
 STEPS_A_CALL = 64
 """Steps that one call of TensorFlow takes: a call costs as much as a tenth of a step."""
 
@@ -33,7 +35,9 @@ class Options:
         epochs: passes over the training split, at most.
         patience: epochs without a better validation log loss before it stops.
         learning_rate: of one rank; see ``scaled_rate``.
-        weight_decay: of AdamW, on all but biases.
+        decay_an_epoch: of AdamW, on all but biases: how often an epoch at the highest rate takes a weight's own size off it. So tables of
+            any size forget in as many epochs (Wang and Aitchison, "How to set AdamW's weight decay as you scale model and dataset
+            size", 2024).
         clip: largest global norm of a gradient.
         bootstrap: share of an event's target that is what the network says one event later; see ``targets``.
         average_decay: of the weights' running mean, once the training is long enough for it.
@@ -45,7 +49,7 @@ class Options:
     epochs: int = 6
     patience: int = 2
     learning_rate: float = 3e-3
-    weight_decay: float = 0.3
+    decay_an_epoch: float = 0.85
     clip: float = 1.0
     bootstrap: float = 0.9
     average_decay: float = 0.99
@@ -127,11 +131,13 @@ class Trainer:
 
     def _optimizer(self, steps: int) -> Any:
         """AdamW (Loshchilov and Hutter, ICLR 2019) with warm-up over a twentieth of all steps and a cosine to zero."""
-        total = steps * self.options.epochs
+        total, rate = steps * self.options.epochs, scaled_rate(self.options, self.world.size)
         schedule = keras.optimizers.schedules.CosineDecay(
-            0.0, total, warmup_target=scaled_rate(self.options, self.world.size), warmup_steps=max(total // 20, 1)
+            0.0, total, warmup_target=rate, warmup_steps=max(total // 20, 1)
         )
-        optimizer = keras.optimizers.AdamW(schedule, weight_decay=self.options.weight_decay)
+        # Keras multiplies it by the rate at each step.
+        decay = self.options.decay_an_epoch / (rate * max(steps, FEWEST_STEPS))
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=decay)
         optimizer.exclude_from_weight_decay(var_list=[self.bias])
         return optimizer
 

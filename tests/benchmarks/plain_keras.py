@@ -73,7 +73,7 @@ def fit(table: TrainingTable, shape: Shape, xla: bool, epochs: int) -> list[floa
     model = network(shape)
     schedule = keras.optimizers.schedules.CosineDecay(0.0, 100_000, warmup_target=3e-3, warmup_steps=5_000)
     optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=options.weight_decay, global_clipnorm=options.clip, use_ema=True,
+        schedule, weight_decay=0.3, global_clipnorm=options.clip, use_ema=True,
         ema_momentum=options.average_decay,
     )  # fmt: skip
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

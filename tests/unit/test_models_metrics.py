@@ -234,7 +234,7 @@ def test_calibration_of_an_empty_split_changes_nothing() -> None:
 
 def test_calibration_leaves_as_it_is_what_is_calibrated_but_for_luck() -> None:
     found = [fit_calibration(*_right(2_000, seed), np.arange(2_000)) for seed in range(20)]
-    assert sum(one == Calibration.identity(3) for one in found) >= 15
+    assert sum(one == Calibration.identity(3) for one in found) >= 18
 
 
 def test_events_of_one_session_are_one_witness_to_a_calibration() -> None:
