@@ -10,11 +10,14 @@ from models.dataset import TrainingTable
 from models.telling import Quiet
 
 if TYPE_CHECKING:
-    from models.trainer import Trainer
+    from models.trainer import Options, Trainer
 
 
 def fit(trainer: Trainer, table: TrainingTable, told: Quiet, checkpoint: Checkpoint) -> dict[str, Any]:
     """Train until the validation log loss stops to fall; the best averaged weights are in ``trainer.average``.
+
+    Epochs of the first half are no candidates: what a high learning rate leaves is best by chance where validation is small
+    (ADR 0033), and is still to be annealed.
 
     Args:
         trainer: holds network and options.
@@ -25,9 +28,9 @@ def fit(trainer: Trainer, table: TrainingTable, told: Quiet, checkpoint: Checkpo
     Returns:
         ``epochs``, ``best_epoch`` and ``validation_log_loss`` of the best.
     """
-    place = checkpoint.load(trainer)
+    place, options = checkpoint.load(trainer), trainer.options
     checkpoint.save(place, trainer)
-    while place.epoch <= trainer.options.epochs and place.epoch - 1 - place.best_epoch < trainer.options.patience:
+    while place.epoch <= options.epochs and place.epoch - 1 - max(place.best_epoch, _half(options)) < options.patience:
         started = time.monotonic()
         for took in trainer.train(table, place.epoch, place.step):
             place.add(took)
@@ -39,10 +42,15 @@ def fit(trainer: Trainer, table: TrainingTable, told: Quiet, checkpoint: Checkpo
     return {"epochs": place.epoch - 1, "best_epoch": place.best_epoch, "validation_log_loss": place.best_loss}
 
 
+def _half(options: Options) -> int:
+    """Epochs that are no candidates."""
+    return options.epochs // 2
+
+
 def _end_epoch(trainer: Trainer, table: TrainingTable, place: Place, told: Quiet, started: float) -> None:
     """Validate, keep the weights if they are the best, and move on to the next epoch."""
     validation, epoch = trainer.validate(table), place.epoch
-    if validation < place.best_loss:
+    if epoch > _half(trainer.options) and validation < place.best_loss:
         place.best_loss, place.best_epoch, place.best = validation, epoch, trainer.mean.numpy()
     told.epoch({
         "epoch": epoch, "train_log_loss": place.loss / max(place.events, 1), "validation_log_loss": validation,

@@ -33,7 +33,7 @@ class Options:
     Attributes:
         batch: sessions of a rank's batch; a global batch has ``ranks`` times as many.
         epochs: passes over the training split, at most.
-        patience: epochs without a better validation log loss before it stops.
+        patience: epochs without a better validation log loss before it stops, from the half of them on.
         learning_rate: of one rank; see ``scaled_rate``.
         decay_an_epoch: of AdamW, on all but biases: how often an epoch at the highest rate takes a weight's own size off it. So tables of
             any size forget in as many epochs (Wang and Aitchison, "How to set AdamW's weight decay as you scale model and dataset

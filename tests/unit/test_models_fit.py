@@ -47,7 +47,8 @@ class Told(Quiet):
 @pytest.mark.parametrize(
     ("losses", "epochs", "best"),
     [
-        ([0.5, 0.4, 0.41, 0.42, 0.1], 4, 2),  # patience is over before it gets better again
+        ([0.5, 0.3, 0.4, 0.41, 0.35, 0.36, 0.37, 0.1], 7, 5),  # patience is over before it gets better again
+        ([0.1, 0.3, 0.2], 3, 3),  # the first half is no candidate
         ([0.5, 0.4, 0.41, 0.3, 0.31, 0.32], 6, 4),
         ([0.5, 0.4, 0.3], 3, 3),  # the epochs are over
         ([float("nan"), 0.5, 0.4], 3, 3),
@@ -56,7 +57,7 @@ class Told(Quiet):
 def test_it_stops_when_the_validation_loss_stops_to_fall_and_keeps_the_best_weights(
     losses: list[float], epochs: int, best: int
 ) -> None:
-    trainer, told = Scripted(losses, epochs=min(len(losses), 6)), Told()
+    trainer, told = Scripted(losses, epochs=len(losses)), Told()
     found = fit(trainer, None, told, Checkpoint(None))  # type: ignore[arg-type]
     assert found == {"epochs": epochs, "best_epoch": best, "validation_log_loss": losses[best - 1]}
     assert trainer.trained == epochs and trainer.shown == best
