@@ -13,7 +13,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.calibration import LEAST, Calibration, log_softmax
+from lambent.calibration import Calibration, log_softmax
+from models.metrics import losses
 
 Array = NDArray[np.float64]
 
@@ -22,12 +23,6 @@ SURE = 2.0
 """Standard errors by which it has to be better."""
 PULL_EVENTS = 10.0
 """Strength of the pull to 'unchanged', in events: how much a deviation of 1 costs, in nats, twice over."""
-
-
-def log_loss(probabilities: Array, labels: NDArray[np.int32]) -> float:
-    """Mean cross-entropy per event in nats; ``probabilities`` [n, K], ``labels`` [n]."""
-    chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.maximum(chosen, LEAST)).mean())
 
 
 def fit_calibration(logits: Array, labels: NDArray[np.int32], session: NDArray[np.int64]) -> Calibration:
@@ -44,18 +39,13 @@ def fit_calibration(logits: Array, labels: NDArray[np.int32], session: NDArray[n
     logs = log_softmax(logits)
     found = _fit(logs, labels, unchanged)
     gains, fold = np.empty(len(labels)), session % FOLDS
-    for one in range(FOLDS):
-        inside = fold == one
+    for number in range(FOLDS):
+        inside = fold == number
         others = _fit(logs[~inside], labels[~inside], found) if not inside.all() else unchanged
-        gains[inside] = _losses(unchanged, logs[inside], labels[inside]) - _losses(others, logs[inside], labels[inside])
+        before, after = (losses(one.apply(logs[inside]), labels[inside]) for one in (unchanged, others))
+        gains[inside] = before - after
     by_session = np.bincount(session, gains)
     return found if by_session.sum() > SURE * math.sqrt(len(by_session)) * by_session.std() else unchanged
-
-
-def _losses(calibration: Calibration, logs: Array, labels: NDArray[np.int32]) -> Array:
-    """[n] cross-entropy of each event."""
-    chosen = calibration.apply(logs)[np.arange(len(labels)), labels]
-    return -np.log(np.maximum(chosen, LEAST))
 
 
 def _fit(logs: Array, labels: NDArray[np.int32], start: Calibration) -> Calibration:

@@ -26,9 +26,10 @@ from lambent.features import FeatureSet
 from lambent.manifest import CALIBRATION, GRAPH, TAXONOMY, read_calibration
 from lambent.records import STATE_WIDTH
 from models.artifact import read_description, write_artifact
-from models.calibrate import fit_calibration, log_loss
+from models.calibrate import fit_calibration
 from models.dataset import TrainingTable
 from models.forms import FLOAT32, FORMS, INT8
+from models.metrics import log_loss
 from models.network import IntentNetwork, Shape, input_signature
 from models.trainer import SCORED_SESSIONS
 

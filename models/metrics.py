@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lambent.calibration import LEAST
 from models.ranking import TOP_SHARES, rank
 from models.recalibration import recalibrate, recalibrate_one
 from models.resample import Floats, Resamples, Sampled, of_sums
@@ -19,8 +20,6 @@ Figures = dict[str, Sampled]
 
 BINS = 15
 CURVE_POINTS = 200
-LEAST = 1e-12
-"""A probability below is taken for this, so that one event does not make a loss infinite."""
 
 
 def joint_figures(p: Array, labels: Array, resamples: Resamples, where: Array | None = None) -> Figures:

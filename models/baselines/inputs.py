@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lambent.calibration import LEAST
 from lambent.features import FeatureSet
 from models.calibrate import fit_calibration
 from models.dataset import Sessions, TrainingTable
-from models.metrics import LEAST
 from models.picked import joined, take
 from models.scored import Predict
 

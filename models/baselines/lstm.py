@@ -39,9 +39,11 @@ def fit(train: Sessions, validation: Sessions, features: FeatureSet) -> Predict:
     network.compile(keras.optimizers.Adam(RATE), loss="sparse_categorical_crossentropy", weighted_metrics=[])
     best, left, weights = np.inf, PATIENCE, network.get_weights()
     rng = np.random.default_rng(1)
+    # Keras takes the mean over all that a batch holds, padding included; an event shall count the same in each.
+    events = np.minimum(train.length, MAX_STEPS).sum() / len(plan(train.length, BATCH, None))  # of a batch, on average
     for _ in range(EPOCHS):
-        for one, labels, weight in batches(train, features, rng):
-            network.train_on_batch(one, labels, sample_weight=weight)
+        for one, labels, mask in batches(train, features, rng):
+            network.train_on_batch(one, labels, sample_weight=mask * (mask.size / events))
         loss = _loss(network, validation, features)
         best, left, weights = (loss, PATIENCE, network.get_weights()) if loss < best else (best, left - 1, weights)
         if not left:
@@ -61,32 +63,22 @@ def inputs(sessions: Sessions, features: FeatureSet) -> tuple[Array, Array]:
 def batches(
     sessions: Sessions, features: FeatureSet, rng: np.random.Generator | None
 ) -> Iterator[tuple[list[Array], Array, Array]]:
-    """Padded sessions of like length: inputs, labels and the weight of each event, 0 of what pads.
-
-    Keras takes the mean over all that a batch holds, padding included; the weights make it one over as many events as a batch has
-    on average, so that an event counts the same in each.
-    """
+    """Padded sessions of like length: inputs, labels and mask."""
     category, numbers = inputs(sessions, features)
-    planned = plan(sessions.length, BATCH, rng)
-    events = np.minimum(sessions.length, MAX_STEPS).sum() / len(planned)
-    for rows in planned:
+    for rows in plan(sessions.length, BATCH, rng):
         length = np.minimum(sessions.length[rows], MAX_STEPS)
         inside = np.arange(length.max()) < length[:, None]  # [n, T]
         at = np.where(inside, sessions.first[rows][:, None] + np.arange(length.max()), 0)  # [n, T]
         mask = inside.astype(np.float32)
-        yield (
-            [category[at] * inside, numbers[at] * mask[..., None]],
-            sessions.labels[at] * inside,
-            mask * (mask.size / events),
-        )
+        yield [category[at] * inside, numbers[at] * mask[..., None]], sessions.labels[at] * inside, mask
 
 
 def _loss(network: Any, sessions: Sessions, features: FeatureSet) -> float:
     total = events = 0.0
-    for one, labels, weight in batches(sessions, features, None):
+    for one, labels, mask in batches(sessions, features, None):
         said = np.take_along_axis(network.predict_on_batch(one), labels[..., None], axis=-1)[..., 0]
-        total -= float(np.log(np.maximum(said[weight > 0], 1e-12)).sum())
-        events += float((weight > 0).sum())
+        total -= float((mask * np.log(np.maximum(said, 1e-12))).sum())
+        events += float(mask.sum())
     return total / max(events, 1.0)
 
 

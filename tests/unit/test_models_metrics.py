@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lambent.calibration import Calibration
 from models import metrics
-from models.calibrate import fit_calibration, log_loss
+from models.calibrate import fit_calibration
 from models.ranking import rank
 from models.recalibration import fit, recalibrate, recalibrate_one
 from models.resample import Resamples, Sampled
@@ -222,9 +222,9 @@ def test_calibration_recovers_a_planted_miscalibration() -> None:
 
 def test_calibration_lowers_the_log_loss_of_the_split_that_it_is_fitted_on() -> None:
     logits, labels, _ = _planted()
-    before = log_loss(Calibration.identity(3).apply(logits), labels)
+    before = metrics.log_loss(Calibration.identity(3).apply(logits), labels)
     found = fit_calibration(logits, labels, np.arange(len(labels)))
-    assert log_loss(found.apply(logits), labels) < before - 0.01
+    assert metrics.log_loss(found.apply(logits), labels) < before - 0.01
 
 
 def test_calibration_of_an_empty_split_changes_nothing() -> None:
