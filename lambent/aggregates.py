@@ -124,13 +124,20 @@ class Decayed(Aggregate):
         half_life_ms: h.
         of: what is summed: ``price`` or ``dwell_ms`` as log(1 + x), nothing where it is missing; ``unpriced``, 1
             where there is no price; empty, 1 for each event.
+        shown: whether the model sees it, as log(1 + sum).
     """
 
     half_life_ms: int = DAY_MS  # type: ignore[misc]
     of: str = ""
+    shown: bool = True
 
     dtype: ClassVar[str] = "f8"
     group: ClassVar[str] = "decayed"
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """None where it is not shown."""
+        return super().feature_names if self.shown else ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,19 +231,3 @@ class Streak(Aggregate):
     def feature_names(self) -> tuple[str, ...]:
         """One for each length."""
         return tuple(f"{self.name}_{length}" for length in range(1, STREAK + 1))
-
-
-@dataclasses.dataclass(frozen=True)
-class Ratio:
-    """A model feature that is a quotient of decayed sums of one half-life, ``of / (per − less)``; 0 where the divisor is
-    next to nothing.
-
-    Attributes:
-        name: of the feature.
-        of, per, less: names of the aggregates; ``less`` may be empty.
-    """
-
-    name: str
-    of: str
-    per: str
-    less: str = ""

@@ -91,7 +91,7 @@ _U1, _I8, _F8, _BOOL = _array(types.uint8), _array(types.int64), _array(types.fl
 _U8, _U1_2 = _array(types.uint64), types.Array(types.uint8, 2, "C", readonly=False)
 _I8_2, _F8_2, _F4_2 = _array(types.int64, 2), _array(types.float64, 2), _array(types.float32, 2)
 _ROWS, _BYTES = types.int64[:, ::1], types.Array(types.uint8, 1, "C", readonly=True)
-_PROGRAM = types.Tuple((_I8_2, _I8, _F8, _I8, _I8_2, _I8_2, _I8, _I8_2, _I8, types.int64, types.int64, types.int64))
+_PROGRAM = types.Tuple((_I8_2, _I8, _F8, _I8, _I8_2, _I8, _I8_2, _I8, types.int64, types.int64, types.int64))
 _EVENTS = types.Tuple(
     (
         _I8,
@@ -127,7 +127,7 @@ def fold_profiles(program: Arrays, user: Any, events: Arrays, expired: Any, prof
     kernel.fold_profiles(views.Program(*program), user, views.Events(*events), expired, views.Profiles(*profiles))
 
 
-@compiled(types.void(types.Tuple((_F8, _I8, _I8, _I8, _I8_2)), _PROFILES, _I8, _F4_2))
+@compiled(types.void(types.Tuple((_F8, _I8, _I8, _I8, _I8)), _PROFILES, _I8, _F4_2))
 def show_profiles(shown: Arrays, profiles: Arrays, clock_ms: Any, into: Any) -> None:
     """``showing.show_profiles``."""
     showing.show_profiles(views.Shown(*shown), views.Profiles(*profiles), clock_ms, into)

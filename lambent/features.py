@@ -21,7 +21,6 @@ from lambent.aggregates import (
     Distinct,
     Earliest,
     Latest,
-    Ratio,
     Recent,
     Rhythm,
     Streak,
@@ -41,8 +40,8 @@ EMBEDDED = {
     "category": 4_096, "brand": 2_048, "product": 8_192, "device": 16, "query_first": 1_024, "query_last": 1_024,
 }  # fmt: skip
 
-# What the step asks of the user's history about the event at hand: the affinities by name. It asks every last-N map.
-LOOKUPS = ("category_1h", "category_7d", "brand_7d")
+PRICE_LEVEL = ("view_log_price_7d", "view_7d", "view_unpriced_7d")
+"""What a user usually looks at costs, on a log scale: the first of these sums, divided by what the second has more than the third."""
 
 OPENS = Where(mark="opens")
 LATE = Where(mark="late")
@@ -65,6 +64,7 @@ def declare(taxonomy: Taxonomy) -> tuple[Aggregate, ...]:
     intents = taxonomy.intents[1:]
     priced = [name for name in PRICED if name in names]
     half_lives = HALF_LIVES_MS.items()
+    kept = functools.partial(Decayed, shown=False)  # for who reads profiles: a model gains nothing from it (ADR 0034)
     return (
         Count("events"),
         Count("sessions", OPENS),
@@ -72,19 +72,19 @@ def declare(taxonomy: Taxonomy) -> tuple[Aggregate, ...]:
         Count("returned_sessions", RETURNS),
         *(Count(f"{name}_count", Where(name)) for name in names),
         *(Count(f"{intent}_sessions", Where(intent=intent)) for intent in intents),
-        *(Decayed(f"{name}_{h}", Where(name), ms) for name in names for h, ms in half_lives),
-        *(Decayed(f"sessions_{h}", OPENS, ms) for h, ms in half_lives),
-        *(Decayed(f"returned_sessions_{h}", RETURNS, ms) for h, ms in half_lives),
-        *(Decayed(f"{intent}_sessions_{h}", Where(intent=intent), ms) for intent in intents for h, ms in half_lives),
-        *(Decayed(f"{name}_log_price_{h}", Where(name), ms, of="price") for name in priced for h, ms in half_lives),
-        *(Decayed(f"{name}_unpriced_{h}", Where(name), ms, of="unpriced") for name in priced for h, ms in half_lives),
-        *(Decayed(f"dwell_{h}", ALL, ms, of="dwell_ms") for h, ms in half_lives),
+        *(kept(f"{name}_{h}", Where(name), ms) for name in names for h, ms in half_lives),
+        *(kept(f"sessions_{h}", OPENS, ms) for h, ms in half_lives),
+        *(kept(f"returned_sessions_{h}", RETURNS, ms) for h, ms in half_lives),
+        *(kept(f"{intent}_sessions_{h}", Where(intent=intent), ms) for intent in intents for h, ms in half_lives),
+        *(kept(f"{name}_log_price_{h}", Where(name), ms, of="price") for name in priced for h, ms in half_lives),
+        *(kept(f"{name}_unpriced_{h}", Where(name), ms, of="unpriced") for name in priced for h, ms in half_lives),
+        *(kept(f"dwell_{h}", ALL, ms, of="dwell_ms") for h, ms in half_lives),
         *(Latest(f"{name}_latest_s", Where(name)) for name in names),
         Latest("session_latest_s", OPENS),
         Latest("returned_session_s", RETURNS),
         *(Latest(f"{intent}_session_s", Where(intent=intent)) for intent in intents),
         Earliest("first_s"),
-        *(Affinity(f"{by}_{h}", ALL, ms, by=by) for by in ("category", "brand") for h, ms in half_lives),
+        *(Affinity(f"{by}_{h}", ALL, ms, by=by, shown=False) for by in ("category", "brand") for h, ms in half_lives),
         Rhythm("hours", ALL, bucket_ms=3 * HOUR_MS, buckets=8),
         Rhythm("weekdays", ALL, bucket_ms=DAY_MS, buckets=7),
         *(Distinct(f"distinct_{by}", by=by) for by in ("product", "category")),
@@ -93,25 +93,6 @@ def declare(taxonomy: Taxonomy) -> tuple[Aggregate, ...]:
         Choice("age_band", values=taxonomy.users.age_band),
         Choice("gender", values=taxonomy.users.gender),
         Since("member_since_s", of="member_since_ms"),
-    )
-
-
-def declare_ratios(taxonomy: Taxonomy) -> tuple[Ratio, ...]:
-    """What the model sees as a quotient: the share of sessions that led to each intent, and of those that came back to what
-    the user saw last before; and what the user looks at costs.
-    """
-    return (
-        *(Ratio(f"returned_share_{h}", f"returned_sessions_{h}", f"sessions_{h}") for h in HALF_LIVES_MS),
-        *(
-            Ratio(f"{i}_share_{h}", f"{i}_sessions_{h}", f"sessions_{h}")
-            for i in taxonomy.intents[1:]
-            for h in HALF_LIVES_MS
-        ),
-        *(
-            Ratio(f"{name}_price_level_{h}", f"{name}_log_price_{h}", f"{name}_{h}", f"{name}_unpriced_{h}")
-            for name in PRICED
-            for h in HALF_LIVES_MS
-        ),
     )
 
 
@@ -128,11 +109,9 @@ class FeatureSet:
 
     def __init__(self, taxonomy: Taxonomy, aggregates: tuple[Aggregate, ...] | None = None) -> None:
         self.taxonomy = taxonomy
-        self.profile = Layout(declare(taxonomy) if aggregates is None else aggregates, declare_ratios(taxonomy))
+        self.profile = Layout(declare(taxonomy) if aggregates is None else aggregates)
         _check_memory(self.profile.aggregates)
         self.session_dtype = session_dtype(taxonomy)
-        by_name = {a.name: a for a in self.profile.aggregates}
-        self.lookups = tuple(a for name in LOOKUPS if isinstance(a := by_name.get(name), Affinity))
         self.facts = tuple(a for a in self.profile.aggregates if isinstance(a, Fact))
         self.recent = tuple(a for a in self.profile.aggregates if isinstance(a, Recent))
 
@@ -144,7 +123,6 @@ class FeatureSet:
             "price_log", "price_missing", "price_relative", "dwell_log_s", "dwell_missing",
             "events_log", *(f"{t.name}_log" for t in self.taxonomy.types),
             "product_repeated", "category_repeated", "product_is_last", "product_is_before_last", "product_returned_to",
-            *(f"{a.name}_affinity" for a in self.lookups),
             *(f"{a.name}_{what}" for a in self.recent for what in ("in", "recency")),
             *(f"{kind}_{what}" for kind in KINDS for what in ("unknown", *SHOWN, "price_less_usual", "usual_missing")),
         )  # fmt: skip
@@ -159,7 +137,7 @@ class FeatureSet:
         """16 hex digits that name this feature set: equal hashes mean equal bytes and equal model inputs."""
         parts = [repr(a) for a in self.profile.aggregates]
         parts += [repr(self.taxonomy.types), repr(self.taxonomy.intents), repr(self.step_floats), repr(EMBEDDED)]
-        parts += [repr(self.profile.ratios), f"{GAP_MS} {HORIZON_MS}"]
+        parts += [repr(PRICE_LEVEL), f"{GAP_MS} {HORIZON_MS}"]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lambent.aggregates import Affinity, Aggregate, Decayed, Earliest, Latest, Recent, Rhythm
 from lambent.facts import Fact
-from lambent.features import RETURNS, FeatureSet
+from lambent.features import PRICE_LEVEL, RETURNS, FeatureSet
 from lambent.taxonomy import Taxonomy
 
 GROUPS = {
@@ -21,10 +21,11 @@ GROUPS = {
 
 
 def groups_of(features: FeatureSet) -> dict[str, tuple[Aggregate, ...]]:
-    """The aggregates of each group, in the order of ``GROUPS``; every aggregate is in one, and none is empty."""
-    names = [_group_of(one, features.taxonomy) for one in features.profile.aggregates]
-    pairs = list(zip(names, features.profile.aggregates, strict=True))
-    return {group: tuple(one for name, one in pairs if name == group) for group in GROUPS if group in names}
+    """The aggregates of each group, in the order of ``GROUPS``; everything that the model sees is in one, and none is empty."""
+    seen = [one for one in features.profile.aggregates if one.feature_names or one.name in PRICE_LEVEL]
+    pairs = [(_group_of(one, features.taxonomy), one) for one in seen]
+    found = {group: tuple(one for name, one in pairs if name == group) for group in GROUPS}
+    return {group: own for group, own in found.items() if own}
 
 
 def _group_of(one: Aggregate, taxonomy: Taxonomy) -> str:
@@ -34,7 +35,7 @@ def _group_of(one: Aggregate, taxonomy: Taxonomy) -> str:
             return name
     if one.where == RETURNS:
         return "products"
-    if isinstance(one, Decayed) and one.of in ("price", "unpriced"):
+    if one.name in PRICE_LEVEL or (isinstance(one, Decayed) and one.of in ("price", "unpriced")):
         return "prices"
     decisive = {kind.name for kind in taxonomy.types if kind.intent}
     if one.where.intent or one.where.type in decisive:

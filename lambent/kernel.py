@@ -26,13 +26,14 @@ from lambent.monoid import (
     merge,
     recalled,
 )
-from lambent.profile import LEAST_WEIGHT
 from lambent.sessions import GAP_MS, HORIZON_MS, NEVER_MS
 from lambent.views import Array, Events, Profiles, Program, Sessions, Steps, Tiles
 
 CATEGORY = TEXT_FIELDS.index("category")
 RECENCY_HALF_LIFE_MS = DAY_MS
 """Of what a step sees of an entry of a last-N map."""
+LEAST_WEIGHT = 0.01
+"""A mean over less than this is none."""
 
 
 @njit
@@ -234,14 +235,6 @@ def _show(
     row[at + 3] = count > 1 and text != 0 and text == product_before
     row[at + 4] = returns
     at += 5
-    for k in range(len(program.lookups)):
-        column, text, buckets = program.lookups[k, 0], events.texts[program.lookups[k, 1]][i], program.lookups[k, 2]
-        if text != 0:
-            half_life_ms, c = program.half_life_ms[program.half_life_of[column]], column + text % buckets
-            row[at + k] = math.log1p(
-                decayed_at(base.decayed[u, c], base_ms, tile.decayed[u, c], tile_ms, half_life_ms, clock_ms)
-            )
-    at += len(program.lookups)
     for k in range(len(program.recent)):
         text = events.texts[program.recent[k, 1]][i]
         entry = 0 if text == 0 else recalled(base.recent, tile.recent, u, program.recent[k, 0], np.int64(text))

@@ -16,7 +16,7 @@ from lambent.catalogue import KINDS, SHOWN
 from lambent.encoding import WORDS, text_hash
 from lambent.events import MIN_EVENT_MS, Event
 from lambent.facts import Choice, Fact
-from lambent.features import EMBEDDED, SEEN, FeatureSet
+from lambent.features import EMBEDDED, PRICE_LEVEL, SEEN, FeatureSet
 from lambent.profile import Profiles
 from lambent.sessions import GAP_MS, HORIZON_MS
 
@@ -307,10 +307,6 @@ def _numbers(features: FeatureSet, seen: list[Seen], session: list[Seen]) -> dic
     }  # fmt: skip
     for kind in features.taxonomy.types:
         found[f"{kind.name}_log"] = math.log1p(sum(one.event.type == kind.name for one in session))
-    for affinity in features.lookups:
-        if (text := getattr(event, affinity.by)) is not None:
-            sums = _buckets(affinity, [one for one in seen[:-1] if _counts(affinity, one)], clock_ms)
-            found[f"{affinity.name}_affinity"] = math.log1p(sums[text_hash(text) % affinity.buckets])
     for recent in features.recent:
         entry = _recalled(recent, event, seen[:-1])
         if entry:
@@ -329,10 +325,9 @@ def _recalled(recent: Recent, event: Event, seen: list[Seen]) -> int:
 
 def _price_relative(features: FeatureSet, event: Event, seen: list[Seen]) -> float:
     by_name = {one.name: one for one in features.profile.aggregates}
-    if event.price is None or "view_log_price_7d" not in by_name:
+    if event.price is None or not by_name.keys() >= set(PRICE_LEVEL):
         return 0.0
-    names = ("view_log_price_7d", "view_7d", "view_unpriced_7d")
-    total, viewed, unpriced = (_decayed(by_name[name], seen[:-1], seen[-1].clock_ms) for name in names)
+    total, viewed, unpriced = (_decayed(by_name[name], seen[:-1], seen[-1].clock_ms) for name in PRICE_LEVEL)
     weight = viewed - unpriced
     return math.log1p(event.price) - total / weight if weight >= 0.01 else 0.0
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.aggregates import Aggregate, Block, Count, Decayed, Distinct, Earliest, Latest, Ratio, Recent, Streak
+from lambent.aggregates import Aggregate, Block, Count, Decayed, Distinct, Earliest, Latest, Recent, Streak
 from lambent.facts import Choice, Fact
 from lambent.views import MAP_WITH_AGES, PLAIN_MAP, STREAK_MAP, Arrays, Shown, profile_blocks
 
@@ -23,8 +23,6 @@ KINDS: dict[str, type[Aggregate]] = {
     kind.group: kind for kind in (Count, Decayed, Latest, Earliest, Distinct, Recent, Fact)
 }
 """What the values of each block are, in the blocks' order."""
-LEAST_WEIGHT = 0.01
-"""A mean over less than this is none."""
 
 
 def raw_of(profiles: Profiles) -> NDArray[np.void]:
@@ -43,7 +41,6 @@ class Layout:
 
     Args:
         aggregates: the declarations, in order.
-        ratios: features that are quotients of them; those of which a part is missing are left out.
 
     Attributes:
         column: where each aggregate's block begins in that of its kind.
@@ -52,7 +49,7 @@ class Layout:
         half_lives_ms: the different half-lives, and half_life_of: [width of the decayed block] which of them.
     """
 
-    def __init__(self, aggregates: Sequence[Aggregate], ratios: Sequence[Ratio] = ()) -> None:
+    def __init__(self, aggregates: Sequence[Aggregate]) -> None:
         self.aggregates = tuple(aggregates)
         self.column: dict[str, int] = {}
         self.width = dict.fromkeys(KINDS, 0)
@@ -60,7 +57,6 @@ class Layout:
             self.column[aggregate.name] = self.width[aggregate.group]
             self.width[aggregate.group] += aggregate.width
         self.members = {group: tuple(a for a in self.aggregates if a.group == group) for group in KINDS}
-        self.ratios = tuple(one for one in ratios if {one.of, one.per, one.less or one.of} <= self.column.keys())
         fields = [(group, kind.dtype, (self.width[group],)) for group, kind in KINDS.items()]
         self.dtype = np.dtype([("clock_ms", "i8"), *fields])
         decayed = self.members["decayed"]
@@ -104,20 +100,18 @@ class Layout:
     @functools.cached_property
     def _shown(self) -> Arrays:
         """``views.Shown``."""
-        column = self.column
-        ratios = [(column[one.of], column[one.per], column[one.less] if one.less else -1) for one in self.ratios]
         facts = self.members["fact"]
+        decayed = [np.full(a.width, bool(a.feature_names)) for a in self.members["decayed"]]
         shown = Shown(
             half_life_ms=self.half_lives_ms,
             half_life_of=self.half_life_of,
+            decayed=np.flatnonzero(np.concatenate([np.zeros(0, np.bool_), *decayed])),
             maps=np.array([_shown_as(a) for a in self.members["recent"]], np.int64),
             choices=np.array([len(a.feature_names) if isinstance(a, Choice) else 0 for a in facts], np.int64),
-            ratios=np.array(ratios, np.int64).reshape(-1, 3),
         )
         return tuple(shown)
 
     @functools.cached_property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the columns of ``finalize``: kind by kind, in the order of declaration, then the ratios."""
-        members = itertools.chain.from_iterable(self.members.values())
-        return (*(name for a in members for name in a.feature_names), *(one.name for one in self.ratios))
+        """Names of the columns of ``finalize``: kind by kind, in the order of declaration."""
+        return tuple(name for a in itertools.chain.from_iterable(self.members.values()) for name in a.feature_names)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lambent import monoid
 from lambent.aggregates import REGISTERS, Affinity, Aggregate, Decayed, Distinct, Latest, Recent, Rhythm, Streak, Where
 from lambent.encoding import TEXT_FIELDS
-from lambent.features import EMBEDDED, OPENS, RETURNS, SEEN, FeatureSet
+from lambent.features import EMBEDDED, OPENS, PRICE_LEVEL, RETURNS, SEEN, FeatureSet
 from lambent.profile import KINDS, Layout
 from lambent.views import Arrays, Program
 
@@ -26,9 +26,8 @@ def compile_features(features: FeatureSet) -> Arrays:
     for one in types:
         rows += [_operation(layout, a, one.name) for a in layout.aggregates if a.sees(one)]
         first.append(len(rows))
-    lookups = [(layout.column[a.name], TEXT_FIELDS.index(a.by), a.buckets) for a in features.lookups]
     recent = [(layout.column[a.name], TEXT_FIELDS.index(a.by)) for a in features.recent]
-    price_level = [layout.column.get(name, -1) for name in ("view_log_price_7d", "view_7d", "view_unpriced_7d")]
+    price_level = [layout.column.get(name, -1) for name in PRICE_LEVEL]
     if -1 in price_level:  # a mean of which a part is missing is none
         price_level = [-1] * len(price_level)
     embedded = [(TEXT_FIELDS.index(name), size) for name, size in EMBEDDED.items()]
@@ -38,7 +37,6 @@ def compile_features(features: FeatureSet) -> Arrays:
         first=np.array(first, np.int64),
         half_life_ms=layout.half_lives_ms,
         half_life_of=layout.half_life_of.astype(np.int64),
-        lookups=_table(lookups, 3),
         recent=_table(recent, 2),
         price_level=np.array(price_level, np.int64),
         embedded=_table(embedded, 2),

@@ -4,7 +4,7 @@
 
 They are the only shares that sum to ``worth(all) − worth(none)``, treat equals alike and give nothing to who adds nothing:
 Shapley, "A value for n-person games", 1953; of a model's inputs: Štrumbelj and Kononenko, JMLR 2010. All 2^G coalitions are
-asked for, which for the eight groups of a profile is one batch of the model; nothing is sampled, so nothing varies.
+asked for, which for the few groups of a profile is one batch of the model; nothing is sampled, so nothing varies.
 """
 
 from __future__ import annotations

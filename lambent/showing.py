@@ -25,7 +25,6 @@ from lambent.aggregates import (
 )
 from lambent.events import MIN_EVENT_MS
 from lambent.monoid import NEVER_SEEN
-from lambent.profile import LEAST_WEIGHT
 from lambent.sessions import NEVER_MS
 from lambent.views import MAP_WITH_AGES, STREAK_MAP, Array, Profiles, Shown
 
@@ -53,8 +52,7 @@ def show_profiles(shown: Shown, profiles: Profiles, clock_ms: Array, into: Array
         at = _show_numbers(shown, profiles, u, now_ms, weight, row)
         at = _show_distinct(profiles.register, u, row, at)
         at = _show_recent(shown.maps, profiles.recent, u, now_ms, row, at)
-        at = _show_facts(shown.choices, profiles.fact, u, now_ms, row, at)
-        _show_ratios(shown, profiles.decayed, u, weight, row, at)
+        _show_facts(shown.choices, profiles.fact, u, now_ms, row, at)
 
 
 @njit
@@ -64,9 +62,11 @@ def _show_numbers(shown: Shown, profiles: Profiles, u: int, now_ms: int, weight:
     for k in range(len(count)):
         row[k] = math.log1p(count[k]) if count[k] else 0.0
     at = len(count)
-    for k in range(len(decayed)):
-        row[at + k] = math.log1p(decayed[k] * weight[shown.half_life_of[k]]) if decayed[k] else 0.0
-    at += len(decayed)
+    for k in range(len(shown.decayed)):
+        column = shown.decayed[k]
+        value = decayed[column]
+        row[at + k] = math.log1p(value * weight[shown.half_life_of[column]]) if value else 0.0
+    at += len(shown.decayed)
     for k in range(len(latest)):
         row[at + k] = 2.0 ** (-max(now_ms - latest[k] * SECOND_MS, 0) / WEEK_MS) if latest[k] else 0.0
     at += len(latest)
@@ -155,7 +155,7 @@ def _show_age(age_h: float, row: Array, at: int) -> None:
 
 
 @njit
-def _show_facts(choices: Array, fact: Array, u: int, now_ms: int, row: Array, at: int) -> int:
+def _show_facts(choices: Array, fact: Array, u: int, now_ms: int, row: Array, at: int) -> None:
     """What is told: which of some codes, or since when."""
     for k in range(len(choices)):
         code = fact[u, k]
@@ -167,16 +167,3 @@ def _show_facts(choices: Array, fact: Array, u: int, now_ms: int, row: Array, at
             row[at] = math.log1p(max(now_ms - code * SECOND_MS, 0) / DAY_MS) if code else 0.0
             row[at + 1] = 0.0 if code else 1.0
             at += 2
-    return at
-
-
-@njit
-def _show_ratios(shown: Shown, decayed: Array, u: int, weight: Array, row: Array, at: int) -> None:
-    """Quotients of decayed sums."""
-    for k in range(len(shown.ratios)):
-        of, per, less = shown.ratios[k, 0], shown.ratios[k, 1], shown.ratios[k, 2]
-        divisor = decayed[u, per] * weight[shown.half_life_of[per]]
-        if less >= 0:
-            divisor -= decayed[u, less] * weight[shown.half_life_of[less]]
-        enough = divisor >= LEAST_WEIGHT
-        row[at + k] = decayed[u, of] * weight[shown.half_life_of[of]] / divisor if enough else 0.0

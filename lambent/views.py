@@ -21,7 +21,6 @@ class Program(NamedTuple):
             width of a bucket of time in ms (0: none).
         first: [types + 1] where each event type's operations begin.
         half_life_ms: [half-lives], and half_life_of: [decayed columns] which of them.
-        lookups: [lookups, 3] decayed column of an affinity, its text, its buckets.
         recent: [last-N maps, 2] first column, its text.
         price_level: [3] decayed columns of Σ log(1 + price), of the events, and of those without a price; or -1.
         embedded: [embedded texts, 2] the text, and the rows of its table.
@@ -35,7 +34,6 @@ class Program(NamedTuple):
     first: Array
     half_life_ms: Array
     half_life_of: Array
-    lookups: Array
     recent: Array
     price_level: Array
     embedded: Array
@@ -54,16 +52,16 @@ class Shown(NamedTuple):
 
     Attributes:
         half_life_ms: [half-lives], and half_life_of: [decayed columns] which of them.
+        decayed: the decayed columns that are shown.
         maps: [last-N maps] what is shown of one: ``PLAIN_MAP``, ``MAP_WITH_AGES`` or ``STREAK_MAP``.
         choices: [facts] how many codes a text has; 0: it is a time.
-        ratios: [ratios, 3] decayed columns of what is divided, by what, and what is taken off that; -1: nothing.
     """
 
     half_life_ms: Array
     half_life_of: Array
+    decayed: Array
     maps: Array
     choices: Array
-    ratios: Array
 
 
 class Events(NamedTuple):

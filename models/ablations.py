@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lambent.aggregates import Decayed
+from lambent.aggregates import Decayed, Latest
 from lambent.features import FeatureSet
 from lambent.groups import GROUPS
 from models.artifact import STAGING, Artifact
@@ -45,7 +45,7 @@ def hidden_inputs(features: FeatureSet) -> dict[str, Inputs]:
 
     no profile      what was known when the session began, and what a step asks of it
     no session      what happens in the session; how many events there were is still seen
-    no decay        all that fades with a half-life
+    no decay        all that fades as time goes by: how long ago things were, decayed sums, what is looked at usually costs
     no attributes   what is told of events and users besides who did what when: categories, brands, prices, devices, words, facts
     """
     told = [GROUPS[name] for name in ("prices", "tastes", "facts")] + [STEP_GROUPS["ids"], STEP_GROUPS["price"]]
@@ -74,13 +74,13 @@ def _floats(features: FeatureSet, wanted: Callable[[str], bool]) -> list[int]:
 
 
 def _fading(features: FeatureSet) -> Inputs:
-    """What is kept with a half-life, and what is a quotient of such."""
-    fading = [one for one in features.profile.aggregates if isinstance(one, Decayed)]
+    """What the profile's clock lets fade."""
+    fading = [one for one in features.profile.aggregates if isinstance(one, Decayed | Latest)]
     names = {name for one in fading for name in one.feature_names}
-    names |= {one.name for one in features.profile.ratios if one.of in {own.name for own in fading}}
+    names |= {name for one in features.recent for name in one.feature_names[1:]}  # the first says how many are in
     return Inputs(
         profile=[at for at, name in enumerate(features.profile.feature_names) if name in names],
-        floats=_floats(features, lambda name: name.endswith("_affinity")),
+        floats=_floats(features, lambda name: name.endswith("_recency") or name == "price_relative"),
     )
 
 

@@ -37,7 +37,7 @@ STEP_GROUPS = {
 """Groups of what a step sees besides the profile: by name, in words."""
 _ENDS = {
     "time": ("log_s", "_sin", "_cos"),
-    "memory": ("_affinity", "_in", "_recency", "_returned_to"),
+    "memory": ("_in", "_recency", "_returned_to"),
     "session": ("_repeated", "_is_last", "_is_before_last"),
     "price": ("price_log", "price_missing", "price_relative", "dwell_log_s", "dwell_missing"),
 }
@@ -55,17 +55,17 @@ class Inputs:
 def input_groups(features: FeatureSet) -> dict[str, Inputs]:
     """Every input of the model, in the groups of ``GROUPS`` and ``STEP_GROUPS``."""
     at = {name: column for column, name in enumerate(features.profile.feature_names)}
-    ratios = {one.of: at[one.name] for one in features.profile.ratios}
-    groups = {}
-    for name, members in groups_of(features).items():
-        own = [at[feature] for one in members for feature in one.feature_names]
-        groups[GROUPS[name]] = Inputs(profile=own + [ratios[one.name] for one in members if one.name in ratios])
+    profile = {
+        GROUPS[name]: Inputs(profile=[at[feature] for one in members for feature in one.feature_names])
+        for name, members in groups_of(features).items()
+    }
     steps = {name: Inputs() for name in STEP_GROUPS}
     for column, feature in enumerate(features.step_ids):
         steps["event" if feature == "type" else "ids"].ids.append(column)
     for column, feature in enumerate(features.step_floats):
         steps[_step_group(feature, features)].floats.append(column)
-    return groups | {STEP_GROUPS[name]: own for name, own in steps.items() if own.ids or own.floats}
+    groups = profile | {STEP_GROUPS[name]: own for name, own in steps.items()}
+    return {name: own for name, own in groups.items() if own.profile or own.ids or own.floats}
 
 
 def _step_group(feature: str, features: FeatureSet) -> str:

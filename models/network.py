@@ -31,7 +31,7 @@ from models.recurrence import Recurrence
 EMBEDDING_WIDTHS = {"category": 4, "brand": 2, "device": 2, "query_first": 4, "query_last": 4}
 """Floats an id becomes. Measured on simulated shops, wider tables (8, 6) validate no better, and a table of products
 (4) no better either, at three times the size: what a product means for this visitor is in the floats already
-(repeated, affinity, price)."""
+(repeated, remembered, price)."""
 
 HEAD_WIDTH = 48
 NECK_WIDTH = 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,15 @@ from lambent.aggregates import (
 )
 from lambent.events import MIN_EVENT_MS
 from lambent.facts import Choice, Since
+from lambent.features import FeatureSet
 from lambent.profile import Layout, Profiles
+
+
+def all_shown(features: FeatureSet) -> FeatureSet:
+    """The same declarations, the model seeing each of them."""
+    aggregates = features.profile.aggregates
+    shown = (dataclasses.replace(one, shown=True) if isinstance(one, Decayed) else one for one in aggregates)
+    return FeatureSet(features.taxonomy, tuple(shown))
 
 
 def features_of(layout: Layout, profile: Profiles, now_ms: int) -> list[float]:
@@ -37,20 +46,12 @@ def features_of(layout: Layout, profile: Profiles, now_ms: int) -> list[float]:
     for members in layout.members.values():
         for one in members:
             found += _features(one, layout.block(profile, one)[0].tolist(), age_ms, now_ms)
-    for ratio in layout.ratios:
-        of, per, less = (
-            _sum_of(layout, profile, name, age_ms) if name else 0.0 for name in (ratio.of, ratio.per, ratio.less)
-        )
-        found.append(of / (per - less) if per - less >= 0.01 else 0.0)
     return found
 
 
-def _sum_of(layout: Layout, profile: Profiles, name: str, age_ms: int) -> float:
-    (one,) = (a for a in layout.aggregates if a.name == name)
-    return float(layout.block(profile, one)[0, 0]) * 2 ** (-age_ms / one.half_life_ms)
-
-
 def _features(one: Aggregate, values: Sequence[float], age_ms: int, now_ms: int) -> Iterator[float]:
+    if isinstance(one, Decayed) and not one.shown:
+        return
     if isinstance(one, Distinct):
         yield math.log1p(_estimate(values))
     elif isinstance(one, Recent):

@@ -79,12 +79,11 @@ STEP = {
 def features_page() -> str:
     """Every feature."""
     own = features.shop_features()
-    aggregate_rows = ((code(one.name), type(one).__name__, says(one), one.width) for one in own.profile.aggregates)
-    kinds = dict.fromkeys(type(one) for one in own.profile.aggregates)
-    ratio_rows = (
-        (code(one.name), f"`{one.of}` / (`{one.per}` − `{one.less}`)" if one.less else f"`{one.of}` / `{one.per}`")
-        for one in own.profile.ratios
+    aggregate_rows = (
+        (code(one.name), type(one).__name__, says(one), one.width, len(one.feature_names) or "–")
+        for one in own.profile.aggregates
     )
+    kinds = dict.fromkeys(type(one) for one in own.profile.aggregates)
     step_rows = ((code(name), _step(name)) for name in own.step_floats)
     id_rows = (
         (code(name), len(own.taxonomy.types) if name == "type" else features.EMBEDDED[name]) for name in own.step_ids
@@ -98,16 +97,14 @@ for another one is refused.
 
 What is kept of a user: {len(own.profile.aggregates)} aggregates, of which the model sees {len(own.profile.feature_names)} numbers. Each is
 a sum, a maximum, a minimum or a map over single events, so that two halves of a history merge into the whole. Decay is as of
-the user's own clock. What is told of the user besides is no event's; [`users`](tables.md) says it, and it comes with the profile.
+the user's own clock; the sums that decay are for whoever reads profiles, and of them a model sees the price level alone, in a step's
+`price_relative` ([why](../adr/0034-decayed-sums-are-not-for-the-network.md)). What is told of the user besides is no event's; [`users`](tables.md) says it, and it comes with the profile.
 
-{table(("aggregate", "kind", "what it holds", "numbers"), aggregate_rows)}
+{table(("aggregate", "kind", "what it holds", "numbers", "seen"), aggregate_rows)}
 What the model sees of each kind:
 
 {table(("kind", "what it is"), ((one.__name__, markdown(one.__doc__).split(chr(10) * 2)[0]) for one in kinds))}
-And these quotients of decayed sums, 0 where the divisor is next to nothing:
-
-{table(("quotient", "what it is"), ratio_rows)}
-Counts and decayed sums enter as log(1 + x). A model sees the profile as it stood when the session began.
+Counts enter as log(1 + x). A model sees the profile as it stood when the session began.
 
 ## The step
 
@@ -129,8 +126,6 @@ Text becomes its CRC-32, at least 1; 0 is missing. Of an event these are hashed:
 
 
 def _step(name: str) -> str:
-    if name.endswith("_affinity"):
-        return f"`{name.removesuffix('_affinity')}` of the profile, at this event's value, as log(1 + x)"
     if name.endswith("_in"):
         return f"1 where the event's own product or category is in `{name.removesuffix('_in')}`"
     if name.endswith("_recency"):

@@ -15,7 +15,7 @@ from models.scored import Predict
 
 Array = NDArray[Any]
 
-PROFILE = ("sessions_7d", "purchase_share_7d", "purchase_latest_s")
+PROFILE = ("sessions", "purchase_sessions", "purchase_latest_s")
 STEP = (
     "events_log", "elapsed_log_s", "gap_log_s", "dwell_log_s", "view_log", "search_log", "cart_log",
     "product_repeated", "category_repeated", "cart_in", "price_relative",

@@ -129,7 +129,7 @@ def test_the_planted_fact_and_the_planted_event_have_the_parts_that_they_planted
     assert found["2 cart"] == pytest.approx(logistic(known + 2) - logistic(known), abs=1e-3)
     assert max(found, key=lambda name: abs(found[name])) == "2 cart"
     others = {name: value for name, value in found.items() if name not in ("outcomes", "1 view", "2 cart")}
-    assert len(others) == 7 and all(abs(value) < 1e-9 for value in others.values())
+    assert len(others) == 6 and all(abs(value) < 1e-9 for value in others.values())
 
 
 def test_on_a_cluster_all_that_explains_is_read_at_once(servers: Start, tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_http_explains_by_the_same_words_and_only_where_it_is_asked(rig: Rig) ->
         answer = http.get("/v1/users/anna/intent", params={"explain": "true"})
         assert answer.status_code == 200
         found = answer.json()
-        assert [one["kind"] for one in found["explanation"]["parts"]] == ["profile"] * 7 + ["event"] * 3
+        assert [one["kind"] for one in found["explanation"]["parts"]] == ["profile"] * 6 + ["event"] * 3
         assert found["explanation"]["parts"] == [_plain(one) for one in explained(rig).explanation.parts]  # type: ignore[union-attr]
         assert "explanation" not in http.get("/v1/users/anna/intent").json()
         assert http.get("/v1/users/nobody/intent", params={"explain": "true"}).status_code == 404
@@ -258,4 +258,4 @@ def test_the_command_shows_it_to_people_and_machines(
     shown = capsys.readouterr().out
     assert "what earlier sessions led to" in shown and "bar: purchase" in shown
     assert cli.main(["intent", "anna", "--explain", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["explanation"]["parts"]) == 10
+    assert len(json.loads(capsys.readouterr().out)["explanation"]["parts"]) == 9

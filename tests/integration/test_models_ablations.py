@@ -46,14 +46,15 @@ def test_each_name_hides_what_it_says() -> None:
     hidden = hidden_inputs(FEATURES)
     profile, floats = FEATURES.profile.feature_names, FEATURES.step_floats
     assert sorted(hidden["no profile"].profile) == list(range(len(profile)))
-    assert {floats[at] for at in hidden["no profile"].floats} >= {"cart_in", "cart_recency", "category_1h_affinity"}
+    assert {floats[at] for at in hidden["no profile"].floats} >= {"cart_in", "cart_recency", "bought_categories_in"}
     assert sorted(hidden["no session"].floats) == list(range(len(floats)))
     assert sorted(hidden["no session"].ids) == list(range(len(FEATURES.step_ids)))
     fading = {profile[at] for at in hidden["no decay"].profile}
-    assert fading >= {"view_1h", "purchase_share_7d", "category_7d[3]"}
-    assert not fading & {"view_count", "purchase_latest_s", "hours[1]"}
+    assert fading >= {"purchase_latest_s", "cart_newest", "cart_age_12h"}
+    assert not fading & {"view_count", "cart_held", "hours[1]"}
+    assert {floats[at] for at in hidden["no decay"].floats} >= {"cart_recency", "price_relative"}
     told = {floats[at] for at in hidden["no attributes"].floats}
-    assert told >= {"price_log", "dwell_log_s", "category_repeated", "brand_7d_affinity"}
+    assert told >= {"price_log", "dwell_log_s", "category_repeated", "bought_categories_in"}
     assert not told & {"product_repeated", "cart_in", "view_log"}
 
 

@@ -72,11 +72,11 @@ def test_a_shop_in_which_nothing_drifts_passes_and_its_report_names_every_featur
 
 
 def test_a_feature_that_has_drifted_fails_the_job_by_its_name_value_and_limit(shop: Settings, rows: pa.Table) -> None:
-    replace_new(shop, rows, "view_7d")
+    replace_new(shop, rows, "view_count")
     with pytest.raises(DataError) as caught:
         quality.check(shop)
     assert "2 of " in caught.value.cause
-    for told in ("training_sessions: view_7d: psi 6", "training_sessions: view_7d: ks 0.9"):
+    for told in ("training_sessions: view_count: psi 6", "training_sessions: view_count: ks 0.9"):
         assert told in caught.value.cause
     assert "train on it" in caught.value.remedy
     assert str(shop.root / "reports" / "quality.md") in caught.value.remedy
@@ -87,7 +87,7 @@ def test_a_feature_that_has_drifted_fails_the_job_by_its_name_value_and_limit(sh
         json.dumps({"version": 3, "data": {"training_sessions_version": 2}})
     )
     assert quality.check(shop).facts["drift"] == "There are no new sessions."
-    with pytest.raises(DataError, match="view_7d"):
+    with pytest.raises(DataError, match="view_count"):
         quality.check(shop, reference=0)
 
 

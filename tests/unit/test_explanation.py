@@ -1,4 +1,4 @@
-"""Explanations: the sum holds, shares are Shapley's, and every aggregate of a profile is in one group."""
+"""Explanations: the sum holds, shares are Shapley's, and everything that the model sees of a profile is in one group."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambent.events import Intent
-from lambent.features import shop_features
+from lambent.features import PRICE_LEVEL, FeatureSet, shop_features
 from lambent.groups import GROUPS, groups_of
 from lambent.records import last_dtype
 from lambent.shapley import coalitions, shapley
 from realtime.explanation import Explanation, put_together
 from realtime.intent import Found, describe
+from tests.showing_oracle import all_shown
 
 FEATURES = shop_features()
 TAXONOMY = FEATURES.taxonomy
+ALL_SHOWN = all_shown(FEATURES)
 K = len(TAXONOMY.intents)
 WORTHS = st.integers(1, 4).flatmap(
     lambda g: st.lists(st.floats(-1, 1, width=32), min_size=2**g, max_size=2**g).map(np.array)
@@ -46,15 +48,25 @@ def test_in_the_last_coalition_are_all_and_in_the_first_is_nobody() -> None:
     assert [np.flatnonzero(row).tolist() for row in inside[:4]] == [[], [0], [1], [0, 1]]
 
 
-def test_every_aggregate_of_a_profile_is_in_one_group_and_no_group_is_empty() -> None:
-    groups = groups_of(FEATURES)
+@pytest.mark.parametrize("features", [FEATURES, ALL_SHOWN])
+def test_every_aggregate_that_the_model_sees_is_in_one_group_and_no_group_is_empty(features: FeatureSet) -> None:
+    groups = groups_of(features)
+    seen = [one.name for one in features.profile.aggregates if one.feature_names or one.name in PRICE_LEVEL]
+    assert sorted(one.name for own in groups.values() for one in own) == sorted(seen)
+    assert list(groups) == [name for name in GROUPS if groups.get(name)]
+
+
+def test_of_the_shipped_sums_of_prices_the_model_sees_the_level_alone() -> None:
+    assert {one.name for one in groups_of(FEATURES)["prices"]} == set(PRICE_LEVEL)
+    assert not [name for name in FEATURES.profile.feature_names if "price" in name]
+
+
+def test_what_a_user_did_says_the_group_not_how_it_is_kept() -> None:
+    groups = groups_of(ALL_SHOWN)
     assert list(groups) == list(GROUPS)
-    assert sorted(one.name for own in groups.values() for one in own) == sorted(
-        one.name for one in FEATURES.profile.aggregates
-    )
     of = {one.name: group for group, own in groups.items() for one in own}
     examples = {
-        "purchase_sessions_7d": "outcomes", "purchase_count": "outcomes", "cart": "products", "view_7d": "activity",
+        "purchase_sessions_7d": "outcomes", "purchase_count": "outcomes", "cart": "products", "view_1d": "activity",
         "view_log_price_1d": "prices", "category_7d": "tastes", "hours": "rhythm", "first_s": "recency", "gender": "facts",
     }  # fmt: skip
     assert {name: of[name] for name in examples} == examples

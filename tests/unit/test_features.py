@@ -6,6 +6,7 @@ from lambent.aggregates import Aggregate, Count, Where
 from lambent.errors import SettingsError
 from lambent.features import FeatureSet, shop_features
 from lambent.taxonomy import shop
+from tests.showing_oracle import all_shown
 
 FEATURES = shop_features()
 
@@ -21,3 +22,11 @@ def test_a_count_of_what_the_profile_cannot_remember_is_refused_in_words() -> No
     with pytest.raises(SettingsError, match="does not remember") as caught:
         FeatureSet(shop(), (Count("bought", Where(intent="purchase")),))
     assert "Latest" in caught.value.remedy
+
+
+def test_what_is_shown_changes_the_hash_and_not_what_is_kept() -> None:
+    other = all_shown(FEATURES)
+    assert other.hash != FEATURES.hash
+    assert other.profile.dtype == FEATURES.profile.dtype
+    assert set(FEATURES.profile.feature_names) < set(other.profile.feature_names)
+    assert {"view_7d", "category_1h[3]"} <= set(other.profile.feature_names) - set(FEATURES.profile.feature_names)

@@ -146,7 +146,7 @@ def test_memory_holds_a_chunk_however_many_sessions_there_are(
     table: TrainingTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = sorted(_keys(list(table.batches("train", 32, seed=1))))
-    monkeypatch.setattr(dataset, "CHUNK_BYTES", 32_000)
+    monkeypatch.setattr(dataset, "CHUNK_BYTES", 16_000)
     sizes = [len(chunk.length) for chunk in table.chunks("train")]
     assert len(sizes) > 3 and max(sizes) <= 2 * GROUP
     assert sorted(_keys(list(table.batches("train", 32, seed=1)))) == whole

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from lambent import oracle
 from lambent.aggregates import ACT_BITS, DAY_MS, HASH_BITS, HOUR_MS, MAX_RANK, MINUTE_MS, RECALLED
 from lambent.events import MIN_EVENT_MS, Event
-from lambent.features import shop_features
-from lambent.profile import Profiles
+from lambent.features import FeatureSet, shop_features
+from lambent.profile import Layout, Profiles
 from tests.histories import START_MS, logs, told
-from tests.showing_oracle import features_of
+from tests.showing_oracle import all_shown, features_of
 
-FEATURES = shop_features()
-LAYOUT = FEATURES.profile
-
+SHIPPED = shop_features()
+LAYOUT = SHIPPED.profile
 
 AFTER_MS = st.sampled_from([0, 1, HOUR_MS, 5 * HOUR_MS, 3 * DAY_MS, 40 * DAY_MS, 900 * DAY_MS])
 registers = st.lists(st.integers(0, MAX_RANK), min_size=LAYOUT.width["register"], max_size=LAYOUT.width["register"])
@@ -27,21 +26,22 @@ entries = st.lists(st.tuples(st.integers(1, 60_000), st.integers(0, 2), st.integ
 """Of last-N maps: minutes before the clock, the act, the hash."""
 
 
-def assert_shown(profile: Profiles, now_ms: int) -> None:
-    names = LAYOUT.feature_names
-    found = LAYOUT.finalize(profile, np.array([now_ms]))[0].tolist()
-    expected = features_of(LAYOUT, profile, now_ms)
+def assert_shown(layout: Layout, profile: Profiles, now_ms: int) -> None:
+    names = layout.feature_names
+    found = layout.finalize(profile, np.array([now_ms]))[0].tolist()
+    expected = features_of(layout, profile, now_ms)
     assert dict(zip(names, found, strict=True)) == pytest.approx(dict(zip(names, expected, strict=True)), rel=1e-6)
 
 
-@given(logs(), told, AFTER_MS)
+@pytest.mark.parametrize("features", [SHIPPED, all_shown(SHIPPED)], ids=["shipped", "all shown"])
+@given(log=logs(), told=told, after_ms=AFTER_MS)
 def test_what_is_seen_of_a_history_is_what_the_oracle_says(
-    log: list[tuple[Event, int]], told: dict[str, Any], after_ms: int
+    features: FeatureSet, log: list[tuple[Event, int]], told: dict[str, Any], after_ms: int
 ) -> None:
     user = log[0][0].user if log else ""
-    seen = oracle.mark(FEATURES, [one for one in oracle.distinct(log) if one[0].user == user])
-    profile = oracle.profile(FEATURES, seen, told)
-    assert_shown(profile, (int(profile["clock_ms"][0]) or START_MS) + after_ms)
+    seen = oracle.mark(features, [one for one in oracle.distinct(log) if one[0].user == user])
+    profile = oracle.profile(features, seen, told)
+    assert_shown(features.profile, profile, (int(profile["clock_ms"][0]) or START_MS) + after_ms)
 
 
 @given(registers, entries, AFTER_MS)
@@ -53,4 +53,4 @@ def test_what_is_seen_of_many_products_is_what_the_oracle_says(
     for column, (minutes, act, text) in enumerate(entries):
         minute = (START_MS - MIN_EVENT_MS) // MINUTE_MS - minutes
         profile["recent"][0, column::RECALLED] = (minute << ACT_BITS | act) << HASH_BITS | text
-    assert_shown(profile, START_MS + after_ms)
+    assert_shown(LAYOUT, profile, START_MS + after_ms)

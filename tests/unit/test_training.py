@@ -149,7 +149,7 @@ def test_a_session_comes_back_once_to_what_was_seen_last_before_it() -> None:
     )
     returned = rows.floats[:, FEATURES.step_floats.index("product_returned_to")]
     assert returned.tolist() == [0, 0, 0, 1, 0, 0, 1, 1, 0, 0]
-    share = rows.profile[:, FEATURES.profile.feature_names.index("returned_share_7d")]
-    np.testing.assert_allclose(share, [0, 0, 1 / 2, 2 / 3, 3 / 4], atol=0.01)
+    returns = rows.profile[:, FEATURES.profile.feature_names.index("returned_sessions")]
+    np.testing.assert_allclose(np.expm1(returns), [0, 0, 1, 2, 3], rtol=1e-6)
     streak = [FEATURES.profile.feature_names.index(f"returned_streak_{length}") for length in (1, 2, 3)]
     assert (rows.profile[:, streak] @ [1, 2, 3]).tolist() == [0, 0, 1, 2, 3]
