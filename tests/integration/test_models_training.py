@@ -17,7 +17,7 @@ import pytest
 
 from lambent.settings import Settings, load_settings
 from models.dataset import TrainingTable
-from models.horovod_runner import RANK_ENVIRONMENT, SingleProcess, run_on_spark, run_single
+from models.horovod_runner import LOWEST_PRIORITY, RANK_ENVIRONMENT, SingleProcess, run_on_spark, run_single
 from models.spark import slots
 from models.telling import Quiet
 from tests.model_tables import FEATURES, simulated_events, training_table, write_training_table
@@ -104,7 +104,8 @@ def first_batch(own: Trainer, table: TrainingTable) -> dict[str, Any]:
     batch = next(table.batches("train", GLOBAL_BATCH, seed=9, **share))
     gradient, loss, events = tf.function(own.gradients)(*map(tf.constant, batch.arrays))
     fewest = min(len(batch.profile) for batch in table.batches("train", GLOBAL_BATCH, seed=9, **share))
-    values = {"gradient": gradient.numpy(), "loss": float(loss), "events": float(events)}
+    niceness = [os.getpriority(os.PRIO_PROCESS, int(each.name)) for each in Path("/proc/self/task").iterdir()]
+    values = {"gradient": gradient.numpy(), "loss": float(loss), "events": float(events), "niceness": niceness}
     return {**share, **values, "fewest": fewest}
 
 
@@ -158,6 +159,12 @@ def test_one_global_batch_gives_the_same_gradients_with_one_and_two_processes(
     assert two[0]["loss"] == pytest.approx(one["loss"], rel=1e-5)
     np.testing.assert_allclose(two[0]["gradient"], one["gradient"], atol=1e-5)
     assert np.abs(one["gradient"]).max() > 1e-3
+
+
+def test_gloos_threads_run_last_and_no_others(two: list[dict[str, Any]]) -> None:
+    for rank in two:
+        last = [each for each in rank["niceness"] if each == LOWEST_PRIORITY]
+        assert 1 <= len(last) < len(rank["niceness"]) - 1  # neither the rank's own nor Horovod's
 
 
 def test_ranks_end_with_equal_weights(two: list[dict[str, Any]]) -> None:
