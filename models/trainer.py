@@ -45,10 +45,10 @@ class Options:
         prune: share of each matrix's weights that end as 0; see ``pruning``.
     """
 
-    batch: int = 128
+    batch: int = 256
     epochs: int = 6
     patience: int = 2
-    learning_rate: float = 3e-3
+    learning_rate: float = 4.2e-3
     decay_an_epoch: float = 0.85
     clip: float = 1.0
     bootstrap: float = 0.9
