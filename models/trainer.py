@@ -48,7 +48,7 @@ class Options:
     batch: int = 256
     epochs: int = 6
     patience: int = 2
-    learning_rate: float = 4.2e-3
+    learning_rate: float = 6e-3
     decay_an_epoch: float = 0.85
     clip: float = 1.0
     bootstrap: float = 0.9
