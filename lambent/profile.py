@@ -100,12 +100,12 @@ class Layout:
     @functools.cached_property
     def _shown(self) -> Arrays:
         """``views.Shown``."""
-        facts = self.members["fact"]
-        decayed = [np.full(a.width, bool(a.feature_names)) for a in self.members["decayed"]]
+        facts, decayed = self.members["fact"], self.members["decayed"]
+        is_shown = np.repeat([bool(a.feature_names) for a in decayed], [a.width for a in decayed])
         shown = Shown(
             half_life_ms=self.half_lives_ms,
             half_life_of=self.half_life_of,
-            decayed=np.flatnonzero(np.concatenate([np.zeros(0, np.bool_), *decayed])),
+            decayed=np.flatnonzero(is_shown),
             maps=np.array([_shown_as(a) for a in self.members["recent"]], np.int64),
             choices=np.array([len(a.feature_names) if isinstance(a, Choice) else 0 for a in facts], np.int64),
         )
