@@ -29,8 +29,8 @@ RECALLED = 8
 """Entries of a last-N map."""
 STREAK = 3
 """A streak that is longer is shown as if it were this long."""
-AGES_H = (1, 4, 12, 24, 48, 96, 168, 336, 720)
-"""Knots of an age, in hours."""
+AGES_H = tuple(1 << octave for octave in range(11))
+"""Knots of an age, in hours: an hour, two, … six weeks."""
 ACT_BITS, HASH_BITS = 2, 20
 """Of an entry. With 20 bits one product in 130,000 is taken for one of the eight that a user has seen."""
 Block = NDArray[Any]
@@ -89,7 +89,9 @@ class Count(Aggregate):
 
 @dataclasses.dataclass(frozen=True)
 class Rhythm(Count):
-    """How many events by the time of day or of the week, UTC: bucket ``(t / bucket_ms) mod buckets``."""
+    """How many events by the time of day or of the week, UTC: bucket ``(t / bucket_ms) mod buckets``. Also, one feature a bucket,
+    whether it is that bucket's time now: what the clock alone says of the intent is a weighted sum of these.
+    """
 
     bucket_ms: int = 3 * HOUR_MS
     buckets: int = 8
@@ -98,6 +100,11 @@ class Rhythm(Count):
     def width(self) -> int:  # type: ignore[override]
         """One column a bucket."""
         return self.buckets
+
+    @property
+    def now_names(self) -> tuple[str, ...]:
+        """Names of the features that say which bucket's time it is."""
+        return tuple(f"{self.name}_now[{bucket}]" for bucket in range(self.buckets))
 
 
 class Latest(Aggregate):
@@ -183,9 +190,10 @@ class Recent(Aggregate):
 
     An entry is one number, so that the newest entry is the largest: minutes since 2000, then the act, then the hash. The
     features are log(1 + entries whose last act was the first of ``acts``), and 2^(−age / 1 d) of the newest entry. Where
-    something can be taken out again, also how long the newest that is in has waited: one feature a knot of ``AGES_H``, which
-    is 1 at that age and falls to 0 at the knots beside it, linearly in the logarithm of the age (a linear spline, so that
-    whatever follows from an age is near a weighted sum).
+    something can be taken out again, also how long the newest entry has waited, if it is in: what was taken out since, such as
+    by a purchase, has settled the rest as well. That is one feature a knot of ``AGES_H``, which is 1 at that age and falls to 0
+    at the knots beside it, linearly in the logarithm of the age (a linear spline, so that whatever follows from an age is near
+    a weighted sum).
 
     Attributes:
         acts: the event types that write, four at most; what the first one puts in (a cart), the others take out.
@@ -209,7 +217,7 @@ class Recent(Aggregate):
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """How many are in, how new the newest entry is, and how old the newest that is in."""
+        """How many are in, how new the newest entry is, and how old, if it is in."""
         ages = AGES_H if self.has_ages else ()
         return f"{self.name}_held", f"{self.name}_newest", *(f"{self.name}_age_{hours}h" for hours in ages)
 

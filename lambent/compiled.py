@@ -127,7 +127,7 @@ def fold_profiles(program: Arrays, user: Any, events: Arrays, expired: Any, prof
     kernel.fold_profiles(views.Program(*program), user, views.Events(*events), expired, views.Profiles(*profiles))
 
 
-@compiled(types.void(types.Tuple((_F8, _I8, _I8, _I8, _I8)), _PROFILES, _I8, _F4_2))
+@compiled(types.void(types.Tuple((_F8, _I8, _I8, _I8, _I8, _I8_2)), _PROFILES, _I8, _F4_2))
 def show_profiles(shown: Arrays, profiles: Arrays, clock_ms: Any, into: Any) -> None:
     """``showing.show_profiles``."""
     showing.show_profiles(views.Shown(*shown), views.Profiles(*profiles), clock_ms, into)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.aggregates import Aggregate, Block, Count, Decayed, Distinct, Earliest, Latest, Recent, Streak
+from lambent.aggregates import Aggregate, Block, Count, Decayed, Distinct, Earliest, Latest, Recent, Rhythm, Streak
 from lambent.facts import Choice, Fact
 from lambent.views import MAP_WITH_AGES, PLAIN_MAP, STREAK_MAP, Arrays, Shown, profile_blocks
 
@@ -101,6 +101,7 @@ class Layout:
     def _shown(self) -> Arrays:
         """``views.Shown``."""
         facts, decayed = self.members["fact"], self.members["decayed"]
+        clocks = [(one.bucket_ms, one.buckets) for one in self._rhythms]
         is_shown = np.repeat([bool(a.feature_names) for a in decayed], [a.width for a in decayed])
         shown = Shown(
             half_life_ms=self.half_lives_ms,
@@ -108,10 +109,21 @@ class Layout:
             decayed=np.flatnonzero(is_shown),
             maps=np.array([_shown_as(a) for a in self.members["recent"]], np.int64),
             choices=np.array([len(a.feature_names) if isinstance(a, Choice) else 0 for a in facts], np.int64),
+            clocks=np.array(clocks, np.int64).reshape(-1, 2),
         )
         return tuple(shown)
 
+    @property
+    def _rhythms(self) -> list[Rhythm]:
+        return [one for one in self.members["count"] if isinstance(one, Rhythm)]
+
+    @functools.cached_property
+    def now_names(self) -> tuple[str, ...]:
+        """Names of the columns of ``finalize`` that say what time it is and nothing of the user; they are the last ones."""
+        return tuple(name for one in self._rhythms for name in one.now_names)
+
     @functools.cached_property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the columns of ``finalize``: kind by kind, in the order of declaration."""
-        return tuple(name for a in itertools.chain.from_iterable(self.members.values()) for name in a.feature_names)
+        """Names of the columns of ``finalize``: kind by kind, in the order of declaration; then ``now_names``."""
+        own = (name for a in itertools.chain.from_iterable(self.members.values()) for name in a.feature_names)
+        return (*own, *self.now_names)

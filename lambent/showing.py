@@ -52,7 +52,8 @@ def show_profiles(shown: Shown, profiles: Profiles, clock_ms: Array, into: Array
         at = _show_numbers(shown, profiles, u, now_ms, weight, row)
         at = _show_distinct(profiles.register, u, row, at)
         at = _show_recent(shown.maps, profiles.recent, u, now_ms, row, at)
-        _show_facts(shown.choices, profiles.fact, u, now_ms, row, at)
+        at = _show_facts(shown.choices, profiles.fact, u, now_ms, row, at)
+        _show_now(shown.clocks, now_ms, row, at)
 
 
 @njit
@@ -99,20 +100,18 @@ def _show_recent(maps: Array, recent: Array, u: int, now_ms: int, row: Array, at
         if maps[m] == STREAK_MAP:
             at = _show_streak(recent, u, m * RECALLED, row, at)
             continue
-        held, newest, newest_in = 0, np.int64(0), np.int64(0)
+        held, newest = 0, np.int64(0)
         for k in range(m * RECALLED, (m + 1) * RECALLED):
             entry = recent[u, k]
             newest = max(newest, entry)
-            if entry != 0 and _act_of(entry) == 0:
-                held += 1
-                newest_in = max(newest_in, entry)
+            held += entry != 0 and _act_of(entry) == 0
         row[at] = math.log1p(held)
         row[at + 1] = 0.0 if newest == 0 else 2.0 ** (-max(now_ms - _time_of(newest), 0) / DAY_MS)
         at += 2
         if maps[m] == MAP_WITH_AGES:
             row[at : at + len(LOG_AGES)] = 0.0
-            if newest_in != 0:
-                _show_age(max(now_ms - _time_of(newest_in), MINUTE_MS) / HOUR_MS, row, at)
+            if newest != 0 and _act_of(newest) == 0:
+                _show_age(max(now_ms - _time_of(newest), MINUTE_MS) / HOUR_MS, row, at)
             at += len(LOG_AGES)
     return at
 
@@ -155,7 +154,7 @@ def _show_age(age_h: float, row: Array, at: int) -> None:
 
 
 @njit
-def _show_facts(choices: Array, fact: Array, u: int, now_ms: int, row: Array, at: int) -> None:
+def _show_facts(choices: Array, fact: Array, u: int, now_ms: int, row: Array, at: int) -> int:
     """What is told: which of some codes, or since when."""
     for k in range(len(choices)):
         code = fact[u, k]
@@ -167,3 +166,14 @@ def _show_facts(choices: Array, fact: Array, u: int, now_ms: int, row: Array, at
             row[at] = math.log1p(max(now_ms - code * SECOND_MS, 0) / DAY_MS) if code else 0.0
             row[at + 1] = 0.0 if code else 1.0
             at += 2
+    return at
+
+
+@njit
+def _show_now(clocks: Array, now_ms: int, row: Array, at: int) -> None:
+    """Of each rhythm which bucket's time it is."""
+    for k in range(len(clocks)):
+        bucket_ms, buckets = clocks[k]
+        row[at : at + buckets] = 0.0
+        row[at + now_ms // bucket_ms % buckets] = 1.0
+        at += buckets

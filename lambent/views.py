@@ -44,7 +44,7 @@ class Program(NamedTuple):
 
 
 PLAIN_MAP, MAP_WITH_AGES, STREAK_MAP = range(3)
-"""What is shown of a last-N map: how many are in and how new the newest is; also how old what is in; how long its streak is."""
+"""What is shown of a last-N map: how many are in and how new the newest is; also how old it is, if it is in; how long its streak is."""
 
 
 class Shown(NamedTuple):
@@ -55,6 +55,7 @@ class Shown(NamedTuple):
         decayed: the decayed columns that are shown.
         maps: [last-N maps] what is shown of one: ``PLAIN_MAP``, ``MAP_WITH_AGES`` or ``STREAK_MAP``.
         choices: [facts] how many codes a text has; 0: it is a time.
+        clocks: [rhythms, 2] width of a bucket in ms, and how many there are.
     """
 
     half_life_ms: Array
@@ -62,6 +63,7 @@ class Shown(NamedTuple):
     decayed: Array
     maps: Array
     choices: Array
+    clocks: Array
 
 
 class Events(NamedTuple):

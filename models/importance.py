@@ -60,6 +60,7 @@ def input_groups(features: FeatureSet) -> dict[str, Inputs]:
         for name, members in groups_of(features).items()
     }
     steps = {name: Inputs() for name in STEP_GROUPS}
+    steps["time"].profile.extend(at[feature] for feature in features.profile.now_names)
     for column, feature in enumerate(features.step_ids):
         steps["event" if feature == "type" else "ids"].ids.append(column)
     for column, feature in enumerate(features.step_floats):

@@ -24,6 +24,7 @@ from lambent.aggregates import (
     Earliest,
     Latest,
     Recent,
+    Rhythm,
     Streak,
 )
 from lambent.events import MIN_EVENT_MS
@@ -46,7 +47,8 @@ def features_of(layout: Layout, profile: Profiles, now_ms: int) -> list[float]:
     for members in layout.members.values():
         for one in members:
             found += _features(one, layout.block(profile, one)[0].tolist(), age_ms, now_ms)
-    return found
+    rhythms = [one for one in layout.members["count"] if isinstance(one, Rhythm)]
+    return found + [float(now_ms // one.bucket_ms % one.buckets == bucket) for one in rhythms for bucket in range(one.buckets)]
 
 
 def _features(one: Aggregate, values: Sequence[float], age_ms: int, now_ms: int) -> Iterator[float]:
@@ -86,9 +88,10 @@ def _recent(one: Recent, entries: list[int], now_ms: int) -> Iterator[float]:
     yield math.log1p(len(inside))
     yield 2 ** (-_age_ms(max(entries), now_ms) / DAY_MS) if entries else 0.0
     if len(one.acts) > 1:
-        age_h = max(_age_ms(max(inside, default=0), now_ms), MINUTE_MS) / HOUR_MS
+        waits = max(entries, default=0) in inside
+        age_h = max(_age_ms(max(entries), now_ms), MINUTE_MS) / HOUR_MS if waits else 1.0
         at = float(np.interp(math.log(age_h), np.log(AGES_H), range(len(AGES_H))))
-        yield from (max(1 - abs(at - knot), 0.0) if inside else 0.0 for knot in range(len(AGES_H)))
+        yield from (max(1 - abs(at - knot), 0.0) if waits else 0.0 for knot in range(len(AGES_H)))
 
 
 def _streak(acts: Sequence[int]) -> Iterator[float]:
