@@ -219,8 +219,8 @@ def _show(
             )
             if viewed - unpriced >= LEAST_WEIGHT:
                 row[8] = row[6] - total / (viewed - unpriced)
-    if math.isnan(dwell_ms):
-        row[10] = 1.0
+    if math.isnan(dwell_ms):  # then the time since the event before is as good a guess
+        row[9], row[10] = row[0], 1.0
     else:
         row[9] = math.log1p(dwell_ms / 1000)
     row[11] = math.log1p(count)

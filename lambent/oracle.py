@@ -291,13 +291,15 @@ def _numbers(features: FeatureSet, seen: list[Seen], session: list[Seen]) -> dic
     before = session[:-1]
     products = [one.event.product for one in before if one.event.product is not None]
     others = [product for product in products if product != products[-1]]
+    gap_s = max(t_ms - max((one.t_ms for one in before), default=t_ms), 0) / 1000
+    dwell_s = gap_s if event.dwell_ms is None else event.dwell_ms / 1000
     hour, day = 2 * math.pi * (t_ms / 86_400_000 % 1), 2 * math.pi * (t_ms / 604_800_000 % 1)
     found = {
-        "gap_log_s": math.log1p(max(t_ms - max((one.t_ms for one in before), default=t_ms), 0) / 1000),
+        "gap_log_s": math.log1p(gap_s),
         "elapsed_log_s": math.log1p(max(t_ms - session[0].t_ms, 0) / 1000),
         "hour_sin": math.sin(hour), "hour_cos": math.cos(hour), "weekday_sin": math.sin(day), "weekday_cos": math.cos(day),
         "price_missing": float(event.price is None), "dwell_missing": float(event.dwell_ms is None),
-        "price_log": math.log1p(event.price or 0), "dwell_log_s": math.log1p((event.dwell_ms or 0) / 1000),
+        "price_log": math.log1p(event.price or 0), "dwell_log_s": math.log1p(dwell_s),
         "price_relative": _price_relative(features, event, seen), "events_log": math.log1p(len(session)),
         "product_repeated": _repeated(event.product, [one.event.product for one in before]),
         "category_repeated": _repeated(event.category, [one.event.category for one in before]),

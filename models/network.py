@@ -2,7 +2,7 @@
 
     p        = P · normal(profile)
     h_0      = tanh(V · N · normal(profile))
-    x_t      = [onehot(type_t), E_category[…], E_brand[…], E_device[…], E_query[…], normal(floats_t)]
+    x_t      = [onehot(type_t), E_category[…], E_brand[…], E_device[…], E_query[…], normal(floats_t), hats(dwell_t)]
     h_t      = GRU(x_t, h_{t-1})
     logits_t = p + U · relu(W · [h_t, x_t])
 
@@ -12,12 +12,16 @@ regression; what it has to do with events passes a neck of few units. A profile 
 one: given all of the state's floats, the network learns by heart (measured in ADR 0028). The state that is kept
 is [h_t, p].
 
+How long a visitor stayed says what it says by its size, not in proportion: it is spread over a spline, so that any function of it
+is near a weighted sum (ADR 0035).
+
 Shapes: n sessions, T steps, D profile features, I ids, F floats, K intents, H of the recurrence, S = H + K of the state.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import keras
@@ -35,6 +39,8 @@ EMBEDDING_WIDTHS = {"category": 4, "brand": 2, "device": 2, "query_first": 4, "q
 
 HEAD_WIDTH = 48
 NECK_WIDTH = 8
+HATS, HATS_AN_OCTAVE, HATS_HEIGHT = 18, 2, 3.0
+"""Of the dwell's spline: up to six minutes; as high as to vary about as much as a normalised number does."""
 NORMAL_LIMIT = 6.0
 """Normalised values are cut off here, in standard deviations: an outlier must not drive the state."""
 
@@ -48,13 +54,16 @@ class Shape:
     floats: int
     types: int
     intents: int
+    dwell: int
+    """Which of the floats is log(1 + dwell in seconds)."""
 
     @classmethod
     def of(cls, features: FeatureSet) -> Shape:
         """The widths of a feature set."""
         taxonomy = features.taxonomy
         widths = len(features.profile.feature_names), len(features.step_ids), len(features.step_floats)
-        return cls(*widths, len(taxonomy.types), len(taxonomy.intents))
+        dwell = features.step_floats.index("dwell_log_s")
+        return cls(*widths, len(taxonomy.types), len(taxonomy.intents), dwell)
 
 
 class Normal(keras.layers.Layer):
@@ -66,6 +75,16 @@ class Normal(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         return keras.ops.clip((x - self.mean) / self.std, -NORMAL_LIMIT, NORMAL_LIMIT)
+
+
+def hats(x: Any) -> Any:
+    """[…, 1] logarithms → […, HATS] a linear spline: 1 at a hat's own knot, 0 at its neighbours', times their height.
+
+    de Boor, "A Practical Guide to Splines", 1978, of order 2.
+    """
+    knots = np.arange(HATS, dtype=np.float32)
+    at = tf.minimum(x * (HATS_AN_OCTAVE / math.log(2)), knots[-1])  # […, 1] in knots
+    return tf.nn.relu(HATS_HEIGHT - HATS_HEIGHT * tf.abs(at - knots))
 
 
 class IntentNetwork(keras.Model):
@@ -137,7 +156,9 @@ class IntentNetwork(keras.Model):
         column = dict(zip(EMBEDDED, columns, strict=True))
         # Not by calling the layers: they also take negative ids, which costs three operations of a step each.
         embedded = [tf.gather(one.embeddings, column[name]) for name, one in self.embeddings.items()]  # […, width] each
-        return keras.ops.concatenate([known, *embedded, self.float_normal(floats)], axis=-1)  # […, X]
+        dwell = self.shape_of.dwell
+        spread = hats(floats[..., dwell : dwell + 1])  # […, HATS]
+        return keras.ops.concatenate([known, *embedded, self.float_normal(floats), spread], axis=-1)  # […, X]
 
     def logits(self, h: Any, x: Any, prior: Any) -> Any:
         """[…, H], […, X], […, K] → […, K]."""

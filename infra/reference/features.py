@@ -60,7 +60,8 @@ STEP = {
     "weekday_sin": "day of the week, UTC", "weekday_cos": "day of the week, UTC",
     "price_log": "price", "price_missing": "1 where there is no price",
     "price_relative": "log price, less the mean of what this user has viewed (half-life 7 d)",
-    "dwell_log_s": "seconds that the visitor stayed", "dwell_missing": "1 where that is not known",
+    "dwell_log_s": "seconds that the visitor stayed, or where that is not known, since the session's last event",
+    "dwell_missing": "1 where it is not known",
     **{f"{kind}_unknown": f"1 where the catalogue knows nothing of the {kind}" for kind in catalogue.KINDS},
     **{
         f"{kind}_{first}_{then}": f"of all visits with a {first} of the {kind}, the share that had a {then} too, smoothed"
