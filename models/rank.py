@@ -17,7 +17,7 @@ from models.horovod_runner import World, join_world
 from models.moments import Moments, moments, prepare
 from models.network import Shape
 from models.telling import of_rank
-from models.trainer import Options, Trainer
+from models.trainer import Options, Trainer, suited
 
 if TYPE_CHECKING:
     from models.train import Job
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 def run(job: Job) -> dict[str, Any] | None:
     """Train with the other ranks; rank 0 calibrates, exports, and returns figures for the report."""
-    world, options = join_world(), Options(**job.options)
+    world = join_world()
+    options = suited(Options(**job.options), job.table.count("train"), world.size)
     set_up(options.seed)
     started = time.monotonic()
     trainer, found = prepared(job, world, options)
