@@ -105,7 +105,8 @@ the user's own clock; the sums that decay are for whoever reads profiles, and of
 What the model sees of each kind:
 
 {table(("kind", "what it is"), ((one.__name__, markdown(one.__doc__).split(chr(10) * 2)[0]) for one in kinds))}
-Counts enter as log(1 + x). A model sees the profile as it stood when the session began.
+Counts enter as log(1 + x). A model sees the profile as it stood when the session began, and with it which bucket of each rhythm it was then
+(`{own.profile.now_names[0]}` and so on), {len(own.profile.now_names)} numbers.
 
 ## The step
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,3 +56,36 @@ def test_what_is_seen_of_many_products_is_what_the_oracle_says(
         minute = (START_MS - MIN_EVENT_MS) // MINUTE_MS - minutes
         profile["recent"][0, column::RECALLED] = (minute << ACT_BITS | act) << HASH_BITS | text
     assert_shown(LAYOUT, profile, START_MS + after_ms)
+
+
+def shown(*acts: str) -> dict[str, float]:
+    """What is seen a day after a user did these to other products, an hour between two."""
+    event = Event(id="", user="anna", type="", event_ms=START_MS)
+    log = [
+        msgspec.structs.replace(event, id=act, type=act, product=f"p{n}", event_ms=START_MS + n * HOUR_MS)
+        for n, act in enumerate(acts)
+    ]
+    profile = oracle.profile(SHIPPED, oracle.mark(SHIPPED, [(one, one.event_ms) for one in log]))
+    now_ms = log[-1].event_ms + DAY_MS
+    return dict(zip(LAYOUT.feature_names, LAYOUT.finalize(profile, np.array([now_ms]))[0].tolist(), strict=True))
+
+
+def test_a_cart_waits_until_something_is_taken_out_or_bought() -> None:
+    ages = [name for name in LAYOUT.feature_names if name.startswith("cart_age_")]
+    assert sum(shown("cart", "view")[name] for name in ages) == pytest.approx(1)
+    for settled in ("purchase", "uncart"):
+        found = shown("cart", settled)
+        assert found["cart_held"] == pytest.approx(math.log(2))  # it is still in: another product was bought
+        assert [found[name] for name in ages] == [0] * len(ages)
+    assert sum(shown("cart", "purchase", "cart")[name] for name in ages) == pytest.approx(1)
+
+
+def test_of_each_rhythm_one_bucket_is_now() -> None:
+    monday_ms = 4 * DAY_MS  # 5 January 1970
+    for days, hours in ((0, 0), (6, 23)):
+        now_ms = monday_ms + days * DAY_MS + hours * HOUR_MS
+        values = LAYOUT.finalize(LAYOUT.identity(1), np.array([now_ms]))[0]
+        found = [
+            name for name, value in zip(LAYOUT.feature_names, values, strict=True) if name in LAYOUT.now_names and value
+        ]
+        assert found == [f"hours_now[{hours // 3}]", f"weekdays_now[{(4 + days) % 7}]"]
