@@ -42,9 +42,7 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``train`` takes. What is not given is ``fit.Options``'s own default."""
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="Horovod ranks (default 2); 1: no Spark")
     parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training split, at most")
-    parser.add_argument(
-        "--batch", type=int, metavar="N", help="sessions of a rank's batch (default: by the size of the table)"
-    )
+    parser.add_argument("--batch", type=int, metavar="N", help="sessions of a rank's batch")
     parser.add_argument("--learning-rate", type=float, metavar="R", help="of one rank")
     parser.add_argument("--seed", type=int, metavar="S", help="same seed, data and ranks: same model")
     parser.add_argument(

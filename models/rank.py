@@ -17,7 +17,7 @@ from models.horovod_runner import World, join_world
 from models.moments import Moments, moments, prepare
 from models.network import Shape
 from models.telling import of_rank
-from models.trainer import Options, Trainer, suited
+from models.trainer import Options, Trainer
 
 if TYPE_CHECKING:
     from models.train import Job
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 def run(job: Job) -> dict[str, Any] | None:
     """Train with the other ranks; rank 0 calibrates, exports, and returns figures for the report."""
-    world = join_world()
-    options = suited(Options(**job.options), job.table.count("train"), world.size)
+    world, options = join_world(), Options(**job.options)
     set_up(options.seed)
     started = time.monotonic()
     trainer, found = prepared(job, world, options)

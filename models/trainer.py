@@ -22,10 +22,6 @@ SCORED_SESSIONS = 1_024
 """Sessions of a global batch that is only scored."""
 FEWEST_STEPS = 20
 """An epoch of fewer decays as one of so many: half of a weight at a step is no decay."""
-LARGEST_BATCH, SMALLEST_BATCH = 256, 16
-"""Sessions of a rank's batch: the first where a table is large; no fewer than the second."""
-STEPS_AN_EPOCH = 250
-"""So many at least, if the smallest batch allows."""
 STEPS_A_CALL = 64
 """Steps that one call of TensorFlow takes: a call costs as much as a tenth of a step."""
 
@@ -35,10 +31,10 @@ class Options:
     """How to train.
 
     Attributes:
-        batch: sessions of a rank's batch; a global batch has ``ranks`` times as many. 0: see ``suited``.
+        batch: sessions of a rank's batch; a global batch has ``ranks`` times as many.
         epochs: passes over the training split, at most.
         patience: epochs without a better validation log loss before it stops, from the half of them on.
-        learning_rate: of one rank; see ``scaled_rate``. Where ``batch`` is 0, of the largest batch.
+        learning_rate: of one rank; see ``scaled_rate``.
         decay_an_epoch: of AdamW, on all but biases: how often an epoch at the highest rate takes a weight's own size off it. So tables of
             any size forget in as many epochs (Wang and Aitchison, "How to set AdamW's weight decay as you scale model and dataset
             size", 2024).
@@ -49,7 +45,7 @@ class Options:
         prune: share of each matrix's weights that end as 0; see ``pruning``.
     """
 
-    batch: int = 0
+    batch: int = 256
     epochs: int = 6
     patience: int = 2
     learning_rate: float = 6e-3
@@ -59,25 +55,6 @@ class Options:
     average_decay: float = 0.99
     seed: int = 1
     prune: float = 0.0
-
-
-def suited(options: Options, sessions: int, ranks: int) -> Options:
-    """The options with a batch that suits the table, unless they name one (ADR 0035).
-
-    That is the largest power of two with which an epoch has ``STEPS_AN_EPOCH`` steps. The learning rate goes with its sixth root:
-    what was best for tables of 4,000 to 122,000 sessions.
-
-    Args:
-        options: how to train.
-        sessions: of the training split.
-        ranks: how many train together.
-    """
-    if options.batch:
-        return options
-    most = max(sessions // (STEPS_AN_EPOCH * ranks), 1)
-    batch = min(max(1 << most.bit_length() - 1, SMALLEST_BATCH), LARGEST_BATCH)
-    rate = options.learning_rate * (batch / LARGEST_BATCH) ** (1 / 6)
-    return dataclasses.replace(options, batch=batch, learning_rate=rate)
 
 
 def scaled_rate(options: Options, ranks: int) -> float:

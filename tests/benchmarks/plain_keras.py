@@ -14,7 +14,7 @@ from lambent.records import STATE_WIDTH
 from models.batching import MAX_STEPS
 from models.dataset import TrainingTable
 from models.network import EMBEDDED, EMBEDDING_WIDTHS, HEAD_WIDTH, NECK_WIDTH, Shape
-from models.trainer import LARGEST_BATCH, Options
+from models.trainer import Options
 
 BUCKETS = (2, 3, 4, 5, 6, 7, 9, 11, 14, 18, 24, 32, 64, 128, MAX_STEPS + 1)
 
@@ -78,7 +78,7 @@ def fit(table: TrainingTable, shape: Shape, xla: bool, epochs: int) -> list[floa
     )  # fmt: skip
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, jit_compile=xla)
-    batches, seconds = pipeline(table, LARGEST_BATCH), []
+    batches, seconds = pipeline(table, options.batch), []
     for _ in range(epochs):
         started_s = time.monotonic()
         model.fit(batches, epochs=1, verbose=0)

@@ -32,10 +32,10 @@ def prepared(table: TrainingTable, batch: int = 0) -> Trainer:
     from models.moments import moments, prepare
     from models.network import Shape
     from models.rank import set_up
-    from models.trainer import LARGEST_BATCH, Options, Trainer
+    from models.trainer import Options, Trainer
 
     set_up(seed=1)
-    world, options, shape = join_world(), Options(batch=batch or LARGEST_BATCH), Shape.of(FEATURES)
+    world, options, shape = join_world(), Options(batch=batch) if batch else Options(), Shape.of(FEATURES)
     found = moments(table, shape.intents, options.batch * world.size, world)
     return Trainer(world, prepare(shape, found, options.seed), options, found.steps)
 
