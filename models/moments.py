@@ -13,6 +13,12 @@ from models.network import IntentNetwork, Shape
 
 Floats = NDArray[np.float64]
 
+LEAST_STD = 0.1
+"""What is rarely other than 0 varies less. Divided by that it would be as large as nothing else where it comes up, with weights that
+few events have taught, and in a log that goes on longer than the one learnt from it comes up more (ADR 0035)."""
+CONSTANT_STD = 1e-4
+"""A column that varies less never changes, but for rounding."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Moments:
@@ -20,7 +26,7 @@ class Moments:
 
     Attributes:
         steps: global batches of an epoch.
-        profile, floats: [2, width] mean and standard deviation; 1 where a column never changes.
+        profile, floats: [2, width] mean and standard deviation, the latter ``LEAST_STD`` at least; 1 where a column never changes.
         base_rates: [K] share of each label.
         sessions, events: how many the split has.
     """
@@ -60,7 +66,7 @@ def _mean_std(powers: Floats) -> Floats:
     count = np.maximum(count, 1)
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    return np.stack([mean, np.where(std < 1e-4, 1.0, std)])
+    return np.stack([mean, np.where(std < CONSTANT_STD, 1.0, np.maximum(std, LEAST_STD))])
 
 
 def prepare(features_shape: Shape, found: Moments, seed: int) -> IntentNetwork:

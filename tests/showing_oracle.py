@@ -48,7 +48,9 @@ def features_of(layout: Layout, profile: Profiles, now_ms: int) -> list[float]:
         for one in members:
             found += _features(one, layout.block(profile, one)[0].tolist(), age_ms, now_ms)
     rhythms = [one for one in layout.members["count"] if isinstance(one, Rhythm)]
-    return found + [float(now_ms // one.bucket_ms % one.buckets == bucket) for one in rhythms for bucket in range(one.buckets)]
+    return found + [
+        float(now_ms // one.bucket_ms % one.buckets == bucket) for one in rhythms for bucket in range(one.buckets)
+    ]
 
 
 def _features(one: Aggregate, values: Sequence[float], age_ms: int, now_ms: int) -> Iterator[float]:

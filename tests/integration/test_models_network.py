@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -272,3 +273,30 @@ def test_a_model_of_other_features_is_refused(folder: Path) -> None:
     other = type(FEATURES)(FEATURES.taxonomy, FEATURES.profile.aggregates[1:])
     with pytest.raises(ModelError, match="made for features"):
         Artifact(folder, other)
+
+
+def test_hats_are_a_spline_of_an_octave_or_half_and_sum_to_their_height(network: Any) -> None:
+    from models.network import HATS, HATS_AN_OCTAVE, HATS_HEIGHT, hats
+
+    knots = np.arange(HATS) * np.log(2) / HATS_AN_OCTAVE
+    np.testing.assert_allclose(hats(knots[:, None].astype("f4")), HATS_HEIGHT * np.eye(HATS), atol=1e-4)
+    between = np.linspace(0, knots[-1], 500)
+    found = np.asarray(hats(between[:, None].astype("f4")))
+    np.testing.assert_allclose(found.sum(1), HATS_HEIGHT, atol=1e-4)
+    np.testing.assert_allclose(found @ knots / HATS_HEIGHT, between, atol=1e-4)
+    np.testing.assert_allclose(hats(np.float32([[1e4]])), hats(knots[None, -1:].astype("f4")), atol=1e-4)
+
+
+def test_a_number_is_divided_by_how_much_it_varies_but_by_no_less_than_a_tenth(network: Any) -> None:
+    from models.horovod_runner import SingleProcess
+    from models.moments import LEAST_STD, moments
+
+    sessions = random_sessions(2_000, 5)
+    sessions.profile[:, 0] = 7.0
+    sessions.profile[:, 1] = np.arange(2_000) == 3
+    chunk = SimpleNamespace(sessions=sessions, count=2_000, steps=lambda size: 2_000 // size)
+    table = SimpleNamespace(profile_width=WIDTHS[0], floats_width=WIDTHS[2], share=lambda *_, **__: [chunk])
+    mean, std = moments(table, 4, 100, SingleProcess()).profile
+    assert (mean[0], std[0]) == (7.0, 1.0)
+    assert (mean[1], std[1]) == (1 / 2_000, LEAST_STD)
+    np.testing.assert_allclose(std[2:], sessions.profile[:, 2:].std(0), rtol=1e-3)
