@@ -17,15 +17,16 @@ SAMPLE_S = 0.25
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """``seconds`` from start to end; ``peak_gib`` of proportional set size, shared pages being shared out."""
+    """``seconds`` from start to end; ``peak_gib`` of proportional set size, shared pages being shared out, 0 if it was not weighed."""
 
     seconds: float
     peak_gib: float
     output: str
 
 
-def python(module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Run:
-    """Run ``python -m module``.
+def python(module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path, weigh: bool = True) -> Run:
+    """Run ``python -m module``; ``weigh``: say how much memory it held. To ask that of some large processes takes a good part of
+    a core, and holds up what they do meanwhile: not where their speed is wanted.
 
     Raises:
         SystemExit: it failed; its output is in ``log``.
@@ -37,10 +38,10 @@ def python(module: str, arguments: Sequence[str], environment: Mapping[str, str]
             [sys.executable, "-m", module, *arguments], env={**os.environ, **environment}, stdout=subprocess.PIPE,
             stderr=errors, text=True,
         )  # fmt: skip
-        while process.poll() is None:
+        while weigh and process.poll() is None:
             peak = max(peak, held_bytes(process.pid))
             time.sleep(SAMPLE_S)
-        output = process.stdout.read() if process.stdout else ""
+        output = process.communicate()[0]
     if process.returncode:
         raise SystemExit(f"{module} failed; see {log}")
     return Run(time.monotonic() - started_s, peak / 2**30, output)
