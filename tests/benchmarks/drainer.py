@@ -27,7 +27,8 @@ from realtime.store import Store
 from realtime.worker import Worker
 from tests.benchmarks.wire import Command, Wire
 
-FLOOR_TRIES = 5
+MOST_CROSSED = 3
+"""Of all partitions, those that the two lanes of a floor may finish in another order than the worker did."""
 
 
 class Drained(msgspec.Struct):
@@ -151,26 +152,26 @@ class Drainer:
         """Set the positions back and send again what was recorded last, lane by lane at once; the store ends as it was.
 
         Where a partition went from one lane to the other, the second's commit may come before the first's now, and is refused, as it
-        should be. Then all is sent once more.
+        should be: of a few partitions the position is put right.
         """
-        for _ in range(FLOOR_TRIES):
-            done = self._send_again()
-            if self.stores[0].positions(self.partitions) == self.span[1] and done.events == self.done.events:
-                return done
-        raise SystemExit("The floor did not read and commit what the worker did.")
-
-    def _send_again(self) -> Drained:
         wires = [Wire(self.url) for _ in self.recorded]
         sent = sum(_size(part) for trips in self.recorded for trip in trips for command in trip for part in command)
-        pairs = zip(self.partitions, self.span[0], strict=True)
-        wires[0].send_all(("SET", keys.position(p), position) for p, position in pairs)
+        self._put(wires[0], self.span[0])
         began = time.perf_counter(), time.process_time()
         both = list(zip(wires, self.recorded, strict=True))
         read = sum(together([lambda wire=wire, trips=trips: send(wire, trips) for wire, trips in both]))  # type: ignore[misc]
         took = time.perf_counter() - began[0], time.process_time() - began[1]
+        crossed = sum(a != b for a, b in zip(self.stores[0].positions(self.partitions), self.span[1], strict=True))
+        if read != self.done.events or crossed > MOST_CROSSED:
+            raise SystemExit("The floor did not read and commit what the worker did.")
+        self._put(wires[0], self.span[1])
         for wire in wires:
             wire.close()
         return Drained(read, *took, rss_bytes(), sum(map(len, self.recorded)), sent)
+
+    def _put(self, wire: Wire, positions: Sequence[bytes]) -> None:
+        pairs = zip(self.partitions, positions, strict=True)
+        wire.send_all(("SET", keys.position(p), position) for p, position in pairs)
 
 
 def work(lane: Worker) -> int:
