@@ -275,7 +275,7 @@ def test_a_model_of_other_features_is_refused(folder: Path) -> None:
         Artifact(folder, other)
 
 
-def test_hats_are_a_spline_of_an_octave_or_half_and_sum_to_their_height(network: Any) -> None:
+def test_hats_are_a_spline_of_half_octaves_and_sum_to_their_height(network: Any) -> None:
     from models.network import HATS, HATS_AN_OCTAVE, HATS_HEIGHT, hats
 
     knots = np.arange(HATS) * np.log(2) / HATS_AN_OCTAVE
