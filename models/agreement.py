@@ -65,7 +65,7 @@ def worths(model: Artifact, sessions: Sessions, row: int, features: FeatureSet) 
     layout = features.profile
     unknown = layout.finalize(layout.identity(1), np.zeros(1, np.int64))[0]
     clock = slice(len(unknown) - len(layout.now_names), None)
-    unknown[clock] = sessions.profile[row, clock]
+    unknown[clock] = sessions.profile[row, clock]  # what time it is does not depend on who is known
     profile = np.where(inside[:, :1], sessions.profile[row], unknown).astype(np.float32)
     state = model.start(profile)
     said = np.tile(np.array(features.taxonomy.base_rates), (len(inside), 1))
