@@ -137,8 +137,7 @@ class FeatureSet:
         """16 hex digits that name this feature set: equal hashes mean equal bytes and equal model inputs."""
         parts = [repr(a) for a in self.profile.aggregates]
         parts += [repr(self.taxonomy.types), repr(self.taxonomy.intents), repr(self.step_floats), repr(EMBEDDED)]
-        parts += [repr(self.profile.feature_names)]
-        parts += [repr(PRICE_LEVEL), f"{GAP_MS} {HORIZON_MS}"]
+        parts += [repr(self.profile.feature_names), repr(PRICE_LEVEL), f"{GAP_MS} {HORIZON_MS}"]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

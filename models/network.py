@@ -84,7 +84,7 @@ def hats(x: Any) -> Any:
     """
     knots = np.arange(HATS, dtype=np.float32)
     at = tf.minimum(x * (HATS_AN_OCTAVE / math.log(2)), knots[-1])  # […, 1] in knots
-    return tf.nn.relu(HATS_HEIGHT - HATS_HEIGHT * tf.abs(at - knots))
+    return HATS_HEIGHT * tf.nn.relu(1.0 - tf.abs(at - knots))  # […, HATS]
 
 
 class IntentNetwork(keras.Model):

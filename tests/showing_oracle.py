@@ -90,10 +90,11 @@ def _recent(one: Recent, entries: list[int], now_ms: int) -> Iterator[float]:
     yield math.log1p(len(inside))
     yield 2 ** (-_age_ms(max(entries), now_ms) / DAY_MS) if entries else 0.0
     if len(one.acts) > 1:
-        waits = max(entries, default=0) in inside
-        age_h = max(_age_ms(max(entries), now_ms), MINUTE_MS) / HOUR_MS if waits else 1.0
-        at = float(np.interp(math.log(age_h), np.log(AGES_H), range(len(AGES_H))))
-        yield from (max(1 - abs(at - knot), 0.0) if waits else 0.0 for knot in range(len(AGES_H)))
+        newest, at = max(entries, default=0), math.inf  # near no knot
+        if newest in inside:
+            age_h = max(_age_ms(newest, now_ms), MINUTE_MS) / HOUR_MS
+            at = float(np.interp(math.log(age_h), np.log(AGES_H), range(len(AGES_H))))
+        yield from (max(1 - abs(at - knot), 0.0) for knot in range(len(AGES_H)))
 
 
 def _streak(acts: Sequence[int]) -> Iterator[float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -60,9 +59,8 @@ def test_what_is_seen_of_many_products_is_what_the_oracle_says(
 
 def shown(*acts: str) -> dict[str, float]:
     """What is seen a day after a user did these to other products, an hour between two."""
-    event = Event(id="", user="anna", type="", event_ms=START_MS)
     log = [
-        msgspec.structs.replace(event, id=act, type=act, product=f"p{n}", event_ms=START_MS + n * HOUR_MS)
+        Event(id=f"e{n}", user="anna", type=act, product=f"p{n}", event_ms=START_MS + n * HOUR_MS)
         for n, act in enumerate(acts)
     ]
     profile = oracle.profile(SHIPPED, oracle.mark(SHIPPED, [(one, one.event_ms) for one in log]))
